@@ -1,0 +1,3 @@
+module github.com/weir-run/weir
+
+go 1.26

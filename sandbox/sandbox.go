@@ -1,0 +1,104 @@
+// Package sandbox isolates a process tree: its own files, processes, network and limits.
+//
+// A Driver makes sandboxes by one mechanism. A Sandbox runs one command; the processes of
+// two sandboxes cannot see, reach or starve each other as far as the mechanism goes, and
+// Report says in plain words how far that is. What runs inside, and why, is none of this
+// package's business.
+package sandbox
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+)
+
+// A Spec is all that a sandbox needs to know of the process tree it isolates.
+type Spec struct {
+	Name    string   // for logs and process titles, such as the function's name
+	Command []string // program and arguments, as paths inside the sandbox
+	Env     []string // KEY=VALUE, complete: nothing is inherited
+
+	Code    string // host directory shown read-only at /var/task
+	Opt     string // host directory shown read-only at /opt, or empty
+	Runtime string // host directory shown read-only at /var/runtime, or empty
+
+	MemoryMB    int    // limit of all processes together; 1,769 MB buys one vCPU
+	EphemeralMB int    // size of /tmp, on disk, not counted as memory
+	Egress      Egress // what network there is besides the sandbox's own endpoint
+
+	// Preboot, if not nil, allows the sandbox to come from a pool of processes that were
+	// started before anyone knew what they would run.
+	Preboot *Preboot
+}
+
+// A Preboot is a generic process that waits for its assignment: a started runtime. The
+// process finds the read end of a pipe as file descriptor 3; on assignment the sandbox shows
+// the Spec's directories, sets its limits and writes the Spec's Env to the pipe as
+// NUL-terminated strings, then closes it.
+type Preboot struct {
+	Key     string   // processes of one key are interchangeable, such as "python3.11"
+	Command []string // as paths inside the sandbox
+	Env     []string // what is known before the assignment
+	Runtime string   // host directory shown read-only at /var/runtime
+}
+
+// Egress is the network a sandbox's processes can reach beyond weir's own endpoint.
+type Egress string
+
+// Ways out of a sandbox.
+const (
+	EgressNone Egress = "none" // weir's endpoint only
+	EgressNAT  Egress = "nat"  // the outside world, through a masquerading bridge
+	EgressHost Egress = "host" // the host's network: no isolation between environments
+)
+
+// An Exit is how a sandbox's command ended.
+type Exit struct {
+	Code      int    // exit status, or -1 if a signal ended it
+	Signal    string // such as "killed", or empty
+	OutOfMem  bool   // the kernel killed it, or a child, for exceeding MemoryMB
+	Err       error  // the command could not be run at all (missing, not executable)
+}
+
+// A Usage is what a sandbox's processes have used since it was made.
+type Usage struct {
+	MaxMemory int64         // peak, in bytes
+	CPU       time.Duration // user and system
+}
+
+// A Sandbox is an isolated process tree with a Runtime API endpoint.
+//
+// Its command runs from Start (or Restart) until it exits, is killed or the sandbox is
+// closed. All methods may be called from any goroutine.
+type Sandbox interface {
+	// Listener accepts connections from this sandbox's processes and no others. Inside, its
+	// address is RuntimeAPI.
+	Listener() net.Listener
+
+	// Output is what the command and its children write to standard output and error.
+	Output() io.Reader
+
+	// Exited delivers one Exit for each time the command ended by itself or by a kill.
+	Exited() <-chan Exit
+
+	// Settle ends the initialisation: from now on the CPU share that belongs to MemoryMB
+	// applies. Before, the command has the whole machine, as on AWS.
+	Settle() error
+
+	// Freeze stops every process; Thaw lets them run on. A frozen sandbox uses no CPU.
+	Freeze() error
+	Thaw() error
+
+	// Restart kills every process and starts the command again in the same sandbox: /tmp is
+	// kept, memory is lost.
+	Restart(ctx context.Context) error
+
+	// Signal sends SIGTERM to the command.
+	Terminate() error
+
+	Usage() (Usage, error)
+
+	// Close kills every process and releases everything. It is idempotent.
+	Close() error
+}
