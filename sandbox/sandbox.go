@@ -17,11 +17,18 @@ import (
 type Spec struct {
 	Name    string   // for logs and process titles, such as the function's name
 	Command []string // program and arguments, as paths inside the sandbox
-	Env     []string // KEY=VALUE, complete: nothing is inherited
 
-	Code    string // host directory shown read-only at /var/task
-	Opt     string // host directory shown read-only at /opt, or empty
-	Runtime string // host directory shown read-only at /var/runtime, or empty
+	// Env holds KEY=VALUE, complete: nothing is inherited. The driver adds
+	// AWS_LAMBDA_RUNTIME_API, the address at which Listener is reached inside.
+	Env []string
+
+	// Host directories and where they are shown, read-only; an empty one is not shown. A
+	// driver without a file system of its own replaces these roots, where they begin an
+	// element of a path list, in Command and Env by the host directories.
+	Code    string // /var/task, the working directory
+	Opt     string // /opt
+	Runtime string // /var/runtime
+	Lang    string // /var/lang, the interpreter's installation prefix
 
 	MemoryMB    int    // limit of all processes together; 1,769 MB buys one vCPU
 	EphemeralMB int    // size of /tmp, on disk, not counted as memory
@@ -40,7 +47,8 @@ type Preboot struct {
 	Key     string   // processes of one key are interchangeable, such as "python3.11"
 	Command []string // as paths inside the sandbox
 	Env     []string // what is known before the assignment
-	Runtime string   // host directory shown read-only at /var/runtime
+	Runtime string   // as in Spec
+	Lang    string   // as in Spec
 }
 
 // Egress is the network a sandbox's processes can reach beyond weir's own endpoint.
@@ -53,12 +61,15 @@ const (
 	EgressHost Egress = "host" // the host's network: no isolation between environments
 )
 
+// EndpointAddr is where processes of an isolated network find weir's AWS endpoint.
+const EndpointAddr = "169.254.100.1:4566"
+
 // An Exit is how a sandbox's command ended.
 type Exit struct {
-	Code      int    // exit status, or -1 if a signal ended it
-	Signal    string // such as "killed", or empty
-	OutOfMem  bool   // the kernel killed it, or a child, for exceeding MemoryMB
-	Err       error  // the command could not be run at all (missing, not executable)
+	Code     int    // exit status, or -1 if a signal ended it
+	Signal   string // such as "killed", or empty
+	OutOfMem bool   // the kernel killed it, or a child, for exceeding MemoryMB
+	Err      error  // the command could not be run at all (missing, not executable)
 }
 
 // A Usage is what a sandbox's processes have used since it was made.
@@ -72,9 +83,13 @@ type Usage struct {
 // Its command runs from Start (or Restart) until it exits, is killed or the sandbox is
 // closed. All methods may be called from any goroutine.
 type Sandbox interface {
-	// Listener accepts connections from this sandbox's processes and no others. Inside, its
-	// address is RuntimeAPI.
+	// Listener accepts connections from this sandbox's processes and no others, at the
+	// address in their AWS_LAMBDA_RUNTIME_API.
 	Listener() net.Listener
+
+	// Endpoint accepts connections from this sandbox's processes to weir's own AWS
+	// endpoint, http://EndpointAddr inside; nil where they reach the server's own listener.
+	Endpoint() net.Listener
 
 	// Output is what the command and its children write to standard output and error.
 	Output() io.Reader
@@ -94,7 +109,7 @@ type Sandbox interface {
 	// kept, memory is lost.
 	Restart(ctx context.Context) error
 
-	// Signal sends SIGTERM to the command.
+	// Terminate sends SIGTERM to the command.
 	Terminate() error
 
 	Usage() (Usage, error)
