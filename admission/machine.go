@@ -37,7 +37,6 @@ type Machine struct {
 
 	idle        list                   // on-demand environments that are idle, longest idle first
 	warm        list                   // provisioned environments that are initialised, oldest first
-	active      []FunctionID           // functions that hold a permit
 	configs     []Target               // that have provisioned concurrency, in the order of their making
 	short       []VersionID            // versions that have fewer provisioned environments than wanted
 	allocations map[FunctionID]*bucket // the allocation rates of functions that provision
