@@ -22,6 +22,10 @@ const MaxID = 1 << 22
 // again for another environment of the same run.
 type EnvironmentID uint64
 
+// Index returns a small number for tables: environments that exist at the same time have
+// different ones, and a later environment has the number of one that is gone.
+func (e EnvironmentID) Index() int { return int(uint32(e)) }
+
 func (f FunctionID) String() string    { return "f" + strconv.FormatUint(uint64(f), 10) }
 func (i InvocationID) String() string  { return "i" + strconv.FormatUint(uint64(i), 10) }
 func (e EnvironmentID) String() string { return "e" + strconv.FormatUint(uint64(e), 10) }
