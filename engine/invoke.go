@@ -155,6 +155,19 @@ func (p *pool) explain(w admission.Why) string {
 	})
 }
 
+// Provisioned returns what has become of the provisioned concurrency of a version or an
+// alias.
+func (e *Engine) Provisioned(s lambda.Scope, function, qualifier string) admission.Provisioning {
+	p := e.pool(s)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, ok := p.mu.target(function, qualifier)
+	if !ok {
+		return admission.Provisioning{}
+	}
+	return p.mu.machine.Provisioned(t)
+}
+
 // missing says why an invocation has no target: there is none, or it cannot be invoked yet.
 func (p *pool) missing(inv *lambda.Invocation) error {
 	qualifier := inv.Qualifier
