@@ -3,6 +3,7 @@ package sandbox
 import (
 	"io"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +23,9 @@ func (o *output) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// SyscallConn lets the reader look for output without waiting for it.
+func (o *output) SyscallConn() (syscall.RawConn, error) { return o.file.SyscallConn() }
 
 // drain closes the pipe once its reader had time to take what is left: a process that
 // escaped may hold the other end open for ever.

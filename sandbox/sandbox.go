@@ -95,7 +95,8 @@ type Sandbox interface {
 
 	// Output is what the command and its children write to standard output and error, over
 	// all restarts; a process that writes faster than it is read waits. After Close it gives
-	// what is left, for a second at most, then io.EOF.
+	// what is left, for a second at most, then io.EOF. Where it is a syscall.Conn it can be
+	// read without waiting.
 	Output() io.Reader
 
 	// Exited delivers one Exit when the command has ended, and is closed by Close. What it
