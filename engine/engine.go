@@ -37,10 +37,9 @@ type Starter func(environment.Spec) Environment
 // An Environment is what the engine needs of one; see environment.Environment.
 type Environment interface {
 	Invoke(*lambda.Invocation) lambda.Outcome
+	InvokeStream(*lambda.Invocation, lambda.Response) lambda.Outcome
 	Close()
 }
-
-// Events of an environment that the engine starts are called with the callbacks of its Spec.
 
 // An Engine decides about and runs the invocations of one server.
 type Engine struct {

@@ -25,31 +25,66 @@ func (t *Throttle) Error() string { return t.Reason.String() + ": " + t.Why }
 // The context ends the wait for an environment, not the invocation: as on AWS, what was
 // started runs on when its caller goes away.
 func (e *Engine) Invoke(ctx context.Context, inv *lambda.Invocation) (lambda.Outcome, error) {
-	p := e.pool(inv.Scope)
-	answer, env, err := p.arrive(ctx, inv)
+	g, err := e.Admit(ctx, inv)
 	if err != nil {
 		return lambda.Outcome{}, err
 	}
-	out := env.Invoke(inv)
-	out.Cold = answer.Cold
-	out.Provisioned = answer.IsProvisioned
-	if answer.Cold {
-		out.Why = p.explain(answer.Why)
+	return g.Run(nil), nil
+}
+
+// A Grant is the right to run one invocation on an environment. It must be used: Run is
+// called once.
+type Grant struct {
+	pool        *pool
+	inv         *lambda.Invocation
+	effect      admission.Effect
+	environment Environment
+	version     string
+}
+
+// Version is the version that runs: $LATEST or a number.
+func (g *Grant) Version() string { return g.version }
+
+// Cold says why the invocation waited for an environment to boot; empty: it did not.
+func (g *Grant) Cold() string {
+	if !g.effect.Cold {
+		return ""
 	}
-	return out, nil
+	return g.pool.explain(g.effect.Why)
+}
+
+// Run runs the invocation. An answer that the function streams is written to w, if w is not
+// nil; see environment.Environment.InvokeStream.
+func (g *Grant) Run(w lambda.Response) lambda.Outcome {
+	var out lambda.Outcome
+	if w == nil {
+		out = g.environment.Invoke(g.inv)
+	} else {
+		out = g.environment.InvokeStream(g.inv, w)
+	}
+	out.Cold, out.Provisioned = g.effect.Cold, g.effect.IsProvisioned
+	if out.Cold {
+		out.Why = g.Cold()
+	}
+	return out
+}
+
+// Admit is the first half of Invoke: it gets an environment for the invocation.
+func (e *Engine) Admit(ctx context.Context, inv *lambda.Invocation) (Grant, error) {
+	return e.pool(inv.Scope).arrive(ctx, inv)
 }
 
 // arrive asks the machine for an environment and waits for it.
-func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (admission.Effect, Environment, error) {
+func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (Grant, error) {
 	p.mu.Lock()
 	if p.mu.closed {
 		p.mu.Unlock()
-		return admission.Effect{}, nil, errClosing
+		return Grant{}, errClosing
 	}
 	target, ok := p.mu.target(inv.Function, inv.Qualifier)
 	if !ok {
 		p.mu.Unlock()
-		return admission.Effect{}, nil, p.missing(inv)
+		return Grant{}, p.missing(inv)
 	}
 	p.mu.last++
 	id := p.mu.last
@@ -68,12 +103,15 @@ func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (admission.Ef
 		wait = make(chan admission.Effect, 1)
 		p.mu.waiting[id] = wait
 	}
-	env := p.grantedLocked(&answer)
+	g, ok := p.grantedLocked(inv, &answer)
 	p.mu.Unlock()
-	if wait != nil {
-		return p.await(ctx, id, wait)
+	switch {
+	case wait != nil:
+		return p.await(ctx, inv, id, wait)
+	case ok:
+		return g, nil
 	}
-	return answer, env, p.refusal(inv, &answer)
+	return g, p.refusal(inv, &answer)
 }
 
 func arrival(id admission.InvocationID, t admission.Target, inv *lambda.Invocation) admission.Input {
@@ -85,11 +123,11 @@ func arrival(id admission.InvocationID, t admission.Target, inv *lambda.Invocati
 
 // await waits for an environment to boot. If the wait ends first, the invocation is
 // cancelled; a grant that came at the same moment is given back.
-func (p *pool) await(ctx context.Context, id admission.InvocationID, wait chan admission.Effect) (admission.Effect, Environment, error) {
+func (p *pool) await(ctx context.Context, inv *lambda.Invocation, id admission.InvocationID, wait chan admission.Effect) (Grant, error) {
 	var err error
 	select {
 	case answer := <-wait:
-		return p.awaited(&answer)
+		return p.awaited(inv, &answer)
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-p.engine.ctx.Done():
@@ -106,34 +144,36 @@ func (p *pool) await(ctx context.Context, id admission.InvocationID, wait chan a
 		}
 	default:
 	}
-	return admission.Effect{}, nil, err
+	return Grant{}, err
 }
 
-func (p *pool) awaited(answer *admission.Effect) (admission.Effect, Environment, error) {
+func (p *pool) awaited(inv *lambda.Invocation, answer *admission.Effect) (Grant, error) {
 	if answer.Do == admission.Fail {
-		return *answer, nil, errors.New("engine: " + p.explain(answer.Why))
+		return Grant{}, errors.New("engine: " + p.explain(answer.Why))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	env := p.grantedLocked(answer)
-	if env == nil {
-		return *answer, nil, errClosing
+	g, ok := p.grantedLocked(inv, answer)
+	if !ok {
+		return g, errClosing
 	}
-	return *answer, env, nil
+	return g, nil
 }
 
-// grantedLocked returns the environment of a grant.
-func (p *pool) grantedLocked(answer *admission.Effect) Environment {
+// grantedLocked returns the grant that the machine answered, if it did and the pool is not
+// closed.
+func (p *pool) grantedLocked(inv *lambda.Invocation, answer *admission.Effect) (Grant, bool) {
 	if answer.Do != admission.Grant {
-		return nil
+		return Grant{}, false
 	}
-	if s := p.slotLocked(answer.Environment); s != nil {
-		return s.environment
+	s := p.slotLocked(answer.Environment)
+	if s == nil {
+		return Grant{}, false
 	}
-	return nil
+	return Grant{p, inv, *answer, s.environment, s.boot.version.Number}, true
 }
 
-// refusal turns the answer to an arrival into its error; nil for a grant.
+// refusal turns the answer to an arrival into its error.
 func (p *pool) refusal(inv *lambda.Invocation, answer *admission.Effect) error {
 	switch answer.Do {
 	case admission.Throttle:
@@ -143,7 +183,7 @@ func (p *pool) refusal(inv *lambda.Invocation, answer *admission.Effect) error {
 	case admission.Fail:
 		return p.missing(inv)
 	}
-	return nil
+	return errClosing // the pool closed between the grant and its use
 }
 
 // explain puts a Why into words.
