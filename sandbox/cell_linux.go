@@ -3,7 +3,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -15,62 +14,74 @@ import (
 const maxProcesses = 1024
 
 // make builds a sandbox around its first process, on a worker's thread. What it returns are
-// the listeners.
-func (s *spawner) make(req request, files []*os.File) ([]*os.File, error) {
-	m := req.Make
-	if m == nil || len(files) != m.files() {
+// the process and the listeners.
+func (s *spawner) make(req request, files []*os.File, conn *packetConn) ([]*os.File, error) {
+	if req.Make == nil || len(files) != 2 {
 		return nil, fmt.Errorf("request comes with %d files", len(files))
 	}
-	given := takeFiles(m, files)
 	defer s.goHome()
-	if err := takeSeats(given.tasks); err != nil {
-		return nil, err
-	}
-	c, listeners, err := s.enterCell(req, given.volume)
+	c, listeners, err := s.enterNetwork(req)
 	if err != nil {
 		return nil, err
 	}
-	pid, err := s.fork(m, given)
+	process, err := s.makeInside(req.Make, c, files[0], files[1], conn)
 	if err != nil {
 		closeAll(listeners)
-		if !m.Again {
+		if !req.Make.Again {
 			closeAll([]*os.File{c.mounts, c.net})
 		}
 		return nil, err
 	}
-	s.enroll(req.Sandbox, c, pid)
-	return listeners, nil
+	s.mu.Lock()
+	s.mu.cells[req.Sandbox] = c
+	s.mu.Unlock()
+	return append([]*os.File{process}, listeners...), nil
 }
 
-// files counts the files that come with a request.
-func (m *makeRequest) files() int {
-	n := 2 + m.Tasks
-	if m.Unified {
-		n++
+// enterNetwork moves the calling thread into a sandbox's network, which it makes if need be.
+func (s *spawner) enterNetwork(req request) (*cell, []*os.File, error) {
+	if req.Make.Again {
+		c, err := s.cell(req.Sandbox)
+		if err == nil && c.net != nil {
+			err = s.enter(c.net, unix.CLONE_NEWNET)
+		}
+		return c, nil, err
 	}
-	if m.Volume {
-		n++
+	c := &cell{}
+	if req.Make.HostNet {
+		return c, nil, nil
 	}
-	return n
+	var listeners []*os.File
+	var err error
+	c.net, listeners, err = s.newNetwork()
+	return c, listeners, err
 }
 
-// givenFiles are the files that came with a request.
-type givenFiles struct {
-	control, output, unified, volume *os.File
-	tasks                            []*os.File
-}
-
-func takeFiles(m *makeRequest, files []*os.File) givenFiles {
-	g := givenFiles{control: files[0], output: files[1]}
-	files = files[2:]
-	if m.Unified {
-		g.unified, files = files[0], files[1:]
+// makeInside makes the first process once the calling thread is in its network.
+func (s *spawner) makeInside(m *makeRequest, c *cell, control, output *os.File, conn *packetConn) (*os.File, error) {
+	var p parcel
+	seats, err := conn.receiveFrom(control, &p)
+	defer func() { closeAll(seats) }()
+	if err != nil {
+		return nil, fmt.Errorf("wait for parcel: %w", err)
 	}
-	if m.Volume {
-		g.volume, files = files[0], files[1:]
+	var unified *os.File
+	tasks := seats
+	if p.Unified && len(seats) > 0 {
+		unified, tasks = seats[0], seats[1:]
 	}
-	g.tasks = files
-	return g
+	if err := takeSeats(tasks); err != nil {
+		return nil, err
+	}
+	if m.Again {
+		err = s.reenterMounts(c)
+	} else {
+		err = s.newMounts(c, m.Binds)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.fork(m, control, output, unified)
 }
 
 // takeSeats moves the calling thread, and so what it forks, into groups of version 1.
@@ -89,41 +100,8 @@ func (s *spawner) goHome() {
 	check(s.enter(s.hostNet, unix.CLONE_NEWNET))
 }
 
-// enterCell moves the calling thread into a sandbox's namespaces, which it makes if need be.
-func (s *spawner) enterCell(req request, volume *os.File) (*cell, []*os.File, error) {
-	m := req.Make
-	if m.Again {
-		c, err := s.cell(req.Sandbox)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c, nil, s.reenter(c)
-	}
-	c := &cell{}
-	var err error
-	var listeners []*os.File
-	if !m.HostNet {
-		if c.net, listeners, err = s.newNetwork(); err != nil {
-			return nil, nil, err
-		}
-	}
-	if err = s.newMounts(m.Binds, volume); err == nil {
-		c.mounts, err = s.ownNamespace("mnt")
-	}
-	if err != nil {
-		closeAll(append(listeners, c.net))
-		return nil, nil, err
-	}
-	return c, listeners, nil
-}
-
-// reenter moves the calling thread into the namespaces of a sandbox whose processes are gone.
-func (s *spawner) reenter(c *cell) error {
-	if c.net != nil {
-		if err := s.enter(c.net, unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-	}
+// reenterMounts moves the calling thread to the files of a sandbox whose processes are gone.
+func (s *spawner) reenterMounts(c *cell) error {
 	if err := s.enter(c.mounts, unix.CLONE_NEWNS); err != nil {
 		return err
 	}
@@ -135,7 +113,7 @@ func (s *spawner) reenter(c *cell) error {
 
 // newMounts gives the calling thread a copy of the common root with what belongs to one
 // sandbox.
-func (s *spawner) newMounts(binds []bind, volume *os.File) error {
+func (s *spawner) newMounts(c *cell, binds []bind) error {
 	trees, err := s.openTrees(binds)
 	defer closeAll(trees)
 	if err != nil {
@@ -147,12 +125,11 @@ func (s *spawner) newMounts(binds []bind, volume *os.File) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("make mount namespace: %w", err)
 	}
-	if volume != nil {
-		if err := moveMount(volume, "/tmp"); err != nil {
-			return err
-		}
+	if err := moveMounts(trees, binds); err != nil {
+		return err
 	}
-	return moveMounts(trees, binds)
+	c.mounts, err = s.ownNamespace("mnt")
+	return err
 }
 
 // openTrees makes mounts of directories of the host that are not attached anywhere yet. It
@@ -225,14 +202,14 @@ func (s *spawner) show(req request) error {
 }
 
 // fork makes the first process in the calling thread's namespaces and groups.
-func (s *spawner) fork(m *makeRequest, given givenFiles) (int, error) {
+func (s *spawner) fork(m *makeRequest, control, output, unified *os.File) (*os.File, error) {
 	p := &pidOne{
 		uid: uintptr(m.UID), gid: uintptr(m.UID),
-		groups:  !s.user,
-		lastCap: uintptr(s.lastCap),
-		filter:  unix.SockFprog{Len: uint16(len(s.filter)), Filter: &s.filter[0]},
-		masks:   s.masks,
-		order:   s.order,
+		groups: !s.user,
+		volume: m.Volume,
+		filter: unix.SockFprog{Len: uint16(len(s.filter)), Filter: &s.filter[0]},
+		masks:  s.masks,
+		order:  s.order,
 	}
 	copy(p.name[:len(p.name)-1], "weir:"+m.Name)
 	var above []int
@@ -244,23 +221,31 @@ func (s *spawner) fork(m *makeRequest, given givenFiles) (int, error) {
 	for _, to := range []struct {
 		fd   *uintptr
 		file *os.File
-	}{{&p.control, given.control}, {&p.output, given.output}, {&p.null, s.null}} {
+	}{{&p.control, control}, {&p.output, output}, {&p.null, s.null}} {
 		fd, err := unix.FcntlInt(to.file.Fd(), unix.F_DUPFD_CLOEXEC, signalsFD+1)
 		if err != nil {
-			return 0, fmt.Errorf("duplicate file descriptor: %w", err)
+			return nil, fmt.Errorf("duplicate file descriptor: %w", err)
 		}
 		above = append(above, fd)
 		*to.fd = uintptr(fd)
 	}
 	group := -1
-	if given.unified != nil {
-		group = int(given.unified.Fd())
+	if unified != nil {
+		group = int(unified.Fd())
 	}
 	const flags = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	pid, errno := p.start(flags, group)
+	s.mu.Lock() // reap must not be faster than the entry
+	defer s.mu.Unlock()
+	pid, pidfd, errno := p.start(flags, group)
 	runtime.KeepAlive(p)
 	if errno != 0 {
-		return 0, fmt.Errorf("fork first process: %w", errors.Join(errno))
+		return nil, fmt.Errorf("fork first process: %w", errno)
 	}
-	return pid, nil
+	s.mu.pids[pid] = true
+	process := os.NewFile(uintptr(pidfd), "process")
+	if err := unix.SetNonblock(pidfd, true); err != nil { // the server waits for it in its poller
+		process.Close()
+		return nil, fmt.Errorf("prepare process: %w", err)
+	}
+	return process, nil
 }

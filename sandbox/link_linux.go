@@ -23,7 +23,7 @@ var errSpawnerGone = errors.New("sandbox: spawner has ended")
 // A link is the server's side of a running spawner.
 type link struct {
 	cmd  *exec.Cmd
-	conn packetConn
+	conn *packetConn
 	log  *slog.Logger
 	gone chan struct{} // closed when the spawner has ended
 
@@ -31,8 +31,7 @@ type link struct {
 		sync.Mutex
 		number  uint64
 		waiting map[uint64]chan answer
-		dead    map[uint64]chan struct{} // of sandboxes, closed when their processes are gone
-		closed  bool                     // no more requests
+		closed  bool // no more requests
 	}
 }
 
@@ -64,8 +63,8 @@ func startSpawner(setup setupRequest, log *slog.Logger) (*link, error) {
 		ours.Close()
 		return nil, fmt.Errorf("sandbox: start spawner: %w", err)
 	}
-	l := &link{cmd: cmd, conn: packetConn{ours}, log: log, gone: make(chan struct{})}
-	l.mu.waiting, l.mu.dead = make(map[uint64]chan answer), make(map[uint64]chan struct{})
+	l := &link{cmd: cmd, conn: newPacketConn(ours), log: log, gone: make(chan struct{})}
+	l.mu.waiting = make(map[uint64]chan answer)
 	go l.read()
 	if _, err := l.call(request{Op: opSetup, Setup: &setup}, nil); err != nil {
 		l.close()
@@ -105,13 +104,6 @@ func (l *link) read() {
 func (l *link) deliver(r reply, files []*os.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r.Number == 0 {
-		if dead := l.mu.dead[r.Died]; dead != nil {
-			close(dead)
-			delete(l.mu.dead, r.Died)
-		}
-		return
-	}
 	a := answer{files: files}
 	if r.Error != "" {
 		a.err = fmt.Errorf("sandbox: %s", r.Error)
@@ -143,6 +135,16 @@ func (l *link) end() {
 
 // call sends a request and waits for its answer.
 func (l *link) call(req request, files []*os.File) ([]*os.File, error) {
+	c, err := l.ask(req, files)
+	if err != nil {
+		return nil, err
+	}
+	a := <-c
+	return a.files, a.err
+}
+
+// ask sends a request. The returned channel brings the answer.
+func (l *link) ask(req request, files []*os.File) (<-chan answer, error) {
 	c := make(chan answer, 1)
 	l.mu.Lock()
 	if l.mu.closed {
@@ -159,29 +161,16 @@ func (l *link) call(req request, files []*os.File) ([]*os.File, error) {
 		l.mu.Unlock()
 		return nil, fmt.Errorf("sandbox: ask spawner: %w", err)
 	}
-	a := <-c
-	if a.err != nil {
-		closeAll(a.files)
-		return nil, a.err
-	}
-	return a.files, nil
+	return c, nil
 }
 
-// make asks for a sandbox's first process. The returned channel is closed when its processes
-// are gone; it is made before the request because the notice may overtake the answer.
-func (l *link) make(id uint64, m makeRequest, files []*os.File) ([]*os.File, <-chan struct{}, error) {
-	dead := make(chan struct{})
-	l.mu.Lock()
-	l.mu.dead[id] = dead
-	l.mu.Unlock()
-	got, err := l.call(request{Op: opMake, Sandbox: id, Make: &m}, files)
-	if err != nil {
-		l.mu.Lock()
-		delete(l.mu.dead, id)
-		l.mu.Unlock()
-		return nil, nil, err
+// drop tells that a sandbox whose processes are gone is not needed any more.
+func (l *link) drop(id uint64) error {
+	err := l.conn.send(request{Op: opDrop, Sandbox: id}, nil)
+	if err != nil && !l.ended() {
+		return fmt.Errorf("sandbox: tell spawner: %w", err)
 	}
-	return got, dead, nil
+	return nil
 }
 
 // close ends the spawner, and with it every sandbox it made. It is idempotent.

@@ -236,20 +236,16 @@ func (d *namespaceDriver) forget(s *namespaceSandbox) {
 	}
 }
 
-// tmp returns a sandbox's /tmp: a volume, or without one a directory to show.
-func (d *namespaceDriver) tmp(id uint64, sizeMB int) (*os.File, []bind, error) {
-	if d.volumes != nil {
-		volume, err := d.volumes.create(sizeMB)
-		return volume, nil, err
-	}
+// makeTmp makes the directory that is a sandbox's /tmp where there are no volumes.
+func (d *namespaceDriver) makeTmp(id uint64) (string, error) {
 	dir := d.tmpDir(id)
-	if err := os.Mkdir(dir, 0o1777); err != nil {
-		return nil, nil, fmt.Errorf("sandbox: make /tmp: %w", err)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("sandbox: make /tmp: %w", err)
 	}
 	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
-		return nil, nil, fmt.Errorf("sandbox: make /tmp: %w", err)
+		return "", fmt.Errorf("sandbox: make /tmp: %w", err)
 	}
-	return nil, []bind{{From: dir, To: "/tmp", Write: true}}, nil
+	return dir, nil
 }
 
 func (d *namespaceDriver) tmpDir(id uint64) string {

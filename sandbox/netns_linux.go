@@ -89,7 +89,7 @@ func loopbackUp() error {
 
 // listen opens a socket in the calling thread's network.
 func listen(at netip.AddrPort) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open listener: %w", err)
 	}

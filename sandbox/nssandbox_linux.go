@@ -14,15 +14,11 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-run/weir/sandbox/cgroup"
 )
-
-// emptyWait bounds the wait for the processes of a sandbox whose spawner is gone.
-const emptyWait = 5 * time.Second
 
 // namespaceSandbox is a process tree in namespaces and groups of its own.
 type namespaceSandbox struct {
@@ -53,36 +49,32 @@ type namespaceSandbox struct {
 // An nsRun is one life of a first process.
 type nsRun struct {
 	control *os.File
-	ready   chan error      // one answer: whether the setup succeeded
-	dead    <-chan struct{} // closed when every process is gone
-	done    chan struct{}   // closed when its Exit was delivered
-	quiet   bool            // guarded by namespaceSandbox.mu: its Exit is not delivered
-	ended   bool            // guarded by namespaceSandbox.mu
-	frozen  bool            // guarded by namespaceSandbox.mu
+	ready   chan error    // one answer: whether the setup succeeded
+	process *os.File      // the first process; its end is the end of all others
+	done    chan struct{} // closed when its Exit was delivered
+	quiet   bool          // guarded by namespaceSandbox.mu: its Exit is not delivered
+	ended   bool          // guarded by namespaceSandbox.mu
+	frozen  bool          // guarded by namespaceSandbox.mu
 }
 
-// newSandbox takes what a sandbox needs besides its processes.
+// newSandbox enters a sandbox that has no processes and groups yet.
 func (d *namespaceDriver) newSandbox(spec Spec) (*namespaceSandbox, error) {
-	s := &namespaceSandbox{
-		d: d, spec: spec, exited: make(chan Exit, 1), log: d.opts.Logger.With("sandbox", spec.Name),
-	}
-	var err error
-	if err = d.take(s); err != nil {
-		return nil, err
-	}
-	if s.link, err = d.spawner(); err != nil {
-		d.forget(s)
-		return nil, err
-	}
-	if s.group, err = d.groups.New(strconv.FormatUint(s.id, 10), maxProcesses+1); err != nil {
-		d.forget(s)
+	l, err := d.spawner()
+	if err != nil {
 		return nil, err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("sandbox: make output pipe: %w", err), s.group.Close())
+		return nil, fmt.Errorf("sandbox: make output pipe: %w", err)
 	}
-	s.out, s.write = &output{file: r}, w
+	s := &namespaceSandbox{
+		d: d, spec: spec, link: l, out: &output{file: r}, write: w,
+		exited: make(chan Exit, 1), log: d.opts.Logger.With("sandbox", spec.Name),
+	}
+	if err := d.take(s); err != nil {
+		closeAll([]*os.File{r, w})
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -106,52 +98,103 @@ func (s *namespaceSandbox) start(o order) error {
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	m.Binds = append(m.Binds, bind{From: etc, To: ownDir})
-	volume, binds, err := s.d.tmp(s.id, s.spec.EphemeralMB)
-	if err != nil {
-		return err
+	if s.d.volumes == nil {
+		dir, err := s.d.makeTmp(s.id)
+		if err != nil {
+			return err
+		}
+		m.Binds = append(m.Binds, bind{From: dir, To: "/tmp", Write: true})
 	}
-	defer closeIfAny(volume)
-	m.Binds = append(m.Binds, binds...)
-	if err := s.group.LimitMemory(int64(s.spec.MemoryMB) << 20); err != nil {
-		return err
-	}
-	return s.run(m, o, volume)
+	return s.run(m, o)
 }
 
 // run makes a first process and lets it run o.
-func (s *namespaceSandbox) run(m makeRequest, o order, volume *os.File) error {
-	o.env = append(o.env[:len(o.env):len(o.env)], "AWS_LAMBDA_RUNTIME_API="+s.runtimeAPI())
+func (s *namespaceSandbox) run(m makeRequest, o order) error {
 	ours, theirs, err := packetPair()
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	defer theirs.Close()
-	// The order waits in the socket for the process that will obey it.
-	if err := sendPacket(ours, o.encode(), nil); err != nil {
-		ours.Close()
-		return fmt.Errorf("sandbox: %w", err)
-	}
-	files, seats, err := s.files(&m, theirs, volume)
+	files, err := s.make(m, o, ours, theirs)
 	if err != nil {
 		ours.Close()
 		return err
 	}
-	got, dead, err := s.link.make(s.id, m, files)
-	closeAll(seats)
-	if err != nil {
-		ours.Close()
-		return err
-	}
-	if err := s.adopt(got); err != nil {
-		ours.Close()
-		return err
-	}
-	r := &nsRun{control: ours, dead: dead, ready: make(chan error, 1), done: make(chan struct{})}
+	r := &nsRun{control: ours, process: files[0], ready: make(chan error, 1), done: make(chan struct{})}
 	s.mu.Lock()
 	s.mu.run = r
 	s.mu.Unlock()
 	go s.watch(r)
+	if err := s.adopt(files[1:]); err != nil {
+		return err
+	}
 	return <-r.ready
+}
+
+// make asks for a first process, and prepares the rest while the spawner makes the network.
+// What it returns are the process and the listeners.
+func (s *namespaceSandbox) make(m makeRequest, o order, ours, theirs *os.File) ([]*os.File, error) {
+	m.Volume = !m.Again && s.d.volumes != nil
+	answer, err := s.link.ask(request{Op: opMake, Sandbox: s.id, Make: &m}, []*os.File{theirs, s.write})
+	if err != nil {
+		return nil, err
+	}
+	err = s.sendSeats(ours, m.Again)
+	if err == nil && m.Volume {
+		err = s.sendVolume(ours)
+	}
+	if err == nil {
+		// The order waits in the socket for the process that will obey it.
+		o.env = append(o.env[:len(o.env):len(o.env)], "AWS_LAMBDA_RUNTIME_API="+s.runtimeAPI())
+		err = sendPacket(ours, o.encode(), nil)
+	}
+	if err != nil {
+		ours.Close() // nobody waits for the rest any longer
+	}
+	a := <-answer
+	if err = errors.Join(err, a.err); err == nil && len(a.files) == 0 {
+		err = errors.New("sandbox: spawner sends no process")
+	}
+	if err != nil {
+		closeAll(a.files)
+		return nil, err
+	}
+	return a.files, nil
+}
+
+// sendSeats makes the groups, unless they are there, and sends their seats.
+func (s *namespaceSandbox) sendSeats(to *os.File, again bool) error {
+	if !again {
+		var err error
+		if s.group, err = s.d.groups.New(strconv.FormatUint(s.id, 10), maxProcesses+1); err != nil {
+			return err
+		}
+		if err := s.group.LimitMemory(int64(s.spec.MemoryMB) << 20); err != nil {
+			return err
+		}
+	}
+	unified, files, err := s.group.Seats()
+	if err != nil {
+		return err
+	}
+	if unified != nil {
+		files = append([]*os.File{unified}, files...)
+	}
+	defer closeAll(files)
+	if err := sendJSON(to, parcel{Unified: unified != nil}, files); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	return nil
+}
+
+// sendVolume makes a volume and sends it.
+func (s *namespaceSandbox) sendVolume(to *os.File) error {
+	volume, err := s.d.volumes.create(s.spec.EphemeralMB)
+	if err != nil {
+		return err
+	}
+	defer volume.Close()
+	return sendOrder(to, orderVolume, volume)
 }
 
 func (s *namespaceSandbox) runtimeAPI() string {
@@ -161,30 +204,14 @@ func (s *namespaceSandbox) runtimeAPI() string {
 	return runtimeAddr.String()
 }
 
-// files collects what goes with a makeRequest. The seats must be closed.
-func (s *namespaceSandbox) files(m *makeRequest, control, volume *os.File) (files, seats []*os.File, err error) {
-	unified, tasks, err := s.group.Seats()
-	if err != nil {
-		return nil, nil, err
-	}
-	files = []*os.File{control, s.write}
-	if unified != nil {
-		m.Unified = true
-		files, seats = append(files, unified), append(seats, unified)
-	}
-	if volume != nil {
-		m.Volume = true
-		files = append(files, volume)
-	}
-	m.Tasks = len(tasks)
-	return append(files, tasks...), append(seats, tasks...), nil
-}
-
 // adopt takes the listeners that came with a new sandbox.
 func (s *namespaceSandbox) adopt(files []*os.File) error {
 	defer closeAll(files)
-	if len(files) != 2 {
+	if len(files) == 0 {
 		return nil // started again, or in the host's network
+	}
+	if len(files) != 2 {
+		return fmt.Errorf("sandbox: spawner sends %d listeners", len(files))
 	}
 	var err error
 	if s.lis, err = net.FileListener(files[0]); err != nil {
@@ -218,7 +245,9 @@ func (s *namespaceSandbox) watch(r *nsRun) {
 			}
 		}
 	}
-	s.await(r)
+	if err := r.await(); err != nil {
+		s.log.Error("sandbox: processes may be left", "error", err)
+	}
 	select {
 	case r.ready <- errors.New("sandbox: first process has ended"):
 	default:
@@ -243,21 +272,20 @@ func exitOf(ws syscall.WaitStatus) Exit {
 }
 
 // await waits for the last process of a run.
-func (s *namespaceSandbox) await(r *nsRun) {
-	select {
-	case <-r.dead:
-		return
-	case <-s.link.gone:
+func (r *nsRun) await() error {
+	conn, err := r.process.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("sandbox: wait for first process: %w", err)
 	}
-	// Nobody tells any more. The first process has ended or will because the control socket
-	// is closed, unless it is frozen.
-	r.control.Close()
-	if err := s.group.Kill(); err != nil {
-		s.log.Error("sandbox: kill after loss of the spawner", "error", err)
+	err = conn.Read(func(fd uintptr) bool {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+	if err != nil {
+		return fmt.Errorf("sandbox: wait for first process: %w", err)
 	}
-	for deadline := time.Now().Add(emptyWait); !s.group.Empty() && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	return nil
 }
 
 // finish delivers the Exit of a run.
@@ -317,9 +345,9 @@ func (s *namespaceSandbox) freeze(frozen bool) error {
 func (s *namespaceSandbox) freezeLocked(r *nsRun, frozen bool) error {
 	switch {
 	case !s.d.groups.Has("freezer") && frozen:
-		return sendOrder(r.control, orderStop)
+		return sendOrder(r.control, orderStop, nil)
 	case !s.d.groups.Has("freezer"):
-		return sendOrder(r.control, orderContinue)
+		return sendOrder(r.control, orderContinue, nil)
 	case frozen:
 		return s.group.Freeze()
 	}
@@ -335,7 +363,7 @@ func (s *namespaceSandbox) Terminate() error {
 	if s.mu.run == nil || s.mu.run.ended {
 		return nil
 	}
-	err := sendOrder(s.mu.run.control, orderTerminate)
+	err := sendOrder(s.mu.run.control, orderTerminate, nil)
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, os.ErrClosed) {
 		return nil // it is ending
 	}
@@ -372,7 +400,7 @@ func (s *namespaceSandbox) Restart(ctx context.Context) error {
 	default:
 	}
 	m := makeRequest{Name: s.spec.Name, UID: s.uid, Again: true, HostNet: s.spec.Egress == EgressHost}
-	return s.run(m, order{command: s.spec.Command, env: s.spec.Env, dir: "/var/task"}, nil)
+	return s.run(m, order{command: s.spec.Command, env: s.spec.Env, dir: "/var/task"})
 }
 
 // end kills every process and waits for the last.
@@ -394,11 +422,28 @@ func (s *namespaceSandbox) end(quiet bool) error {
 	if frozen && s.d.groups.Has("freezer") {
 		err = errors.Join(err, s.group.Thaw())
 	}
-	if _, e := s.link.call(request{Op: opKill, Sandbox: s.id}, nil); e != nil && e != errSpawnerGone {
+	if e := r.kill(); e != nil {
 		err = errors.Join(err, e)
 	}
 	<-r.done
-	return errors.Join(err, ignoreClosed(r.control.Close()))
+	return errors.Join(err, ignoreClosed(r.control.Close()), ignoreClosed(r.process.Close()))
+}
+
+// kill kills the first process, and so every other.
+func (r *nsRun) kill() error {
+	conn, err := r.process.SyscallConn()
+	if err != nil {
+		return nil // killed and closed before
+	}
+	var killed error
+	err = conn.Control(func(fd uintptr) { killed = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
+	if errors.Is(err, os.ErrClosed) || killed == unix.ESRCH {
+		return nil
+	}
+	if err = errors.Join(err, killed); err != nil {
+		return fmt.Errorf("sandbox: kill first process: %w", err)
+	}
+	return nil
 }
 
 func ignoreClosed(err error) error {
@@ -420,9 +465,7 @@ func (s *namespaceSandbox) Close() error {
 	}
 	errs := []error{s.end(false)}
 	close(s.exited)
-	if _, err := s.link.call(request{Op: opDrop, Sandbox: s.id}, nil); err != nil && err != errSpawnerGone {
-		errs = append(errs, err)
-	}
+	errs = append(errs, s.link.drop(s.id))
 	for _, l := range []net.Listener{s.lis, s.endpoint} {
 		if l != nil {
 			errs = append(errs, ignoreNetClosed(l.Close()))
@@ -430,7 +473,9 @@ func (s *namespaceSandbox) Close() error {
 	}
 	s.write.Close()
 	s.out.drain()
-	errs = append(errs, s.group.Close())
+	if s.group != nil {
+		errs = append(errs, s.group.Close())
+	}
 	if s.d.volumes == nil {
 		errs = append(errs, os.RemoveAll(s.d.tmpDir(s.id)))
 	}

@@ -45,9 +45,13 @@ func (o order) encode() []byte {
 	return append(append(packet, o.dir...), 0)
 }
 
-// sendOrder sends an order that is only its kind.
-func sendOrder(control *os.File, kind uint32) error {
-	if err := sendPacket(control, binary.NativeEndian.AppendUint32(nil, kind), nil); err != nil {
+// sendOrder sends an order that is only its kind, and perhaps a file.
+func sendOrder(control *os.File, kind uint32, file *os.File) error {
+	var files []*os.File
+	if file != nil {
+		files = []*os.File{file}
+	}
+	if err := sendPacket(control, binary.NativeEndian.AppendUint32(nil, kind), files); err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	return nil

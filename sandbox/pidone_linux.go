@@ -16,13 +16,15 @@ import (
 // grows the stack, allocates, or stores a pointer; there are only raw system calls. All
 // signals are blocked, so nothing interrupts it.
 //
-// It mounts /proc, gives up every privilege, and then obeys its control socket: it starts the
-// command, passes signals on, and reaps what is orphaned. It ends, and with it every process
-// of the sandbox, when the command has ended or when the server's end of the socket is gone.
+// It mounts /proc and /tmp, gives up every privilege, and then obeys its control socket: it
+// starts the command, passes signals on, and reaps what is orphaned. It ends, and with it
+// every process of the sandbox, when the command has ended or when the server's end of the
+// socket is gone.
 
 // Messages of the server to a first process. Each is one packet that begins with its kind.
 const (
-	orderRun       = 1 + iota // start the command of the packet: see encodeRun
+	orderVolume    = 1 + iota // the mount of /tmp, if the process expects one; comes first
+	orderRun                  // start the command of the packet: see orderHeader
 	orderTerminate            // SIGTERM to the command
 	orderStop                 // SIGSTOP to every process, where nothing can freeze them
 	orderContinue             // SIGCONT to every process
@@ -74,7 +76,7 @@ type pidOne struct {
 	control, output, null uintptr // file descriptors, all above signalsFD
 	uid, gid              uintptr
 	groups                bool // setgroups is permitted
-	lastCap               uintptr
+	volume                bool // an orderVolume will come
 	filter                unix.SockFprog
 	masks                 []procMask
 	name                  [16]byte
@@ -85,7 +87,6 @@ type pidOne struct {
 	poll    [2]unix.PollFd
 	status  uint32
 	rlimit  unix.Rlimit
-	action  [4]uint64 // a zero struct sigaction
 	sigset  uint64
 	capHead [2]uint32
 	capData [6]uint32
@@ -110,9 +111,12 @@ var pidOneLimits = [...]struct{ resource, soft, hard uint64 }{
 
 // start makes the first process of a sandbox in the namespaces that flags ask for, or that
 // the calling thread is in, and in the group of the unified hierarchy if it is not negative.
-// It returns twice in the kernel's eyes, but to the caller once.
-func (p *pidOne) start(flags uint64, group int) (pid int, err syscall.Errno) {
-	args := cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)}
+// It returns the process as a file descriptor as well.
+func (p *pidOne) start(flags uint64, group int) (pid, pidfd int, err syscall.Errno) {
+	fd := int32(-1)
+	args := cloneArgs{
+		flags: flags | unix.CLONE_PIDFD, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&fd))),
+	}
 	if group >= 0 {
 		args.flags |= unix.CLONE_INTO_CGROUP
 		args.group = uint64(group)
@@ -121,7 +125,7 @@ func (p *pidOne) start(flags uint64, group int) (pid int, err syscall.Errno) {
 	rawSigmask(&all, &old)
 	pid, err = p.fork(&args)
 	rawSigmask(&old, nil)
-	return pid, err
+	return pid, int(fd), err
 }
 
 //go:norace
@@ -209,6 +213,7 @@ const (
 	stepHostname
 	stepProc
 	stepMask
+	stepVolume
 	stepLimits
 	stepCapabilities
 	stepIdentity
@@ -220,6 +225,7 @@ var stepNames = [...]string{
 	stepHostname:     "set host name",
 	stepProc:         "mount /proc",
 	stepMask:         "mask parts of /proc",
+	stepVolume:       "mount /tmp",
 	stepLimits:       "set resource limits",
 	stepCapabilities: "drop capabilities",
 	stepIdentity:     "change user",
@@ -293,7 +299,25 @@ func (p *pidOne) mounts() (step, err uintptr) {
 			return stepMask, err
 		}
 	}
+	if p.volume {
+		return stepVolume, p.mountVolume()
+	}
 	return 0, 0
+}
+
+// mountVolume waits for /tmp, which the server makes while this process is being made.
+//
+//go:norace
+//go:nosplit
+//go:nocheckptr
+func (p *pidOne) mountVolume() uintptr {
+	n, fd := p.receive()
+	if n < 4 || p.header().kind != orderVolume {
+		p.exit() // the server has given up
+	}
+	_, err := raw6(unix.SYS_MOVE_MOUNT, fd, cstring("\x00"), unix.AT_FDCWD&(1<<64-1), cstring("/tmp\x00"), unix.MOVE_MOUNT_F_EMPTY_PATH, 0)
+	raw(unix.SYS_CLOSE, fd, 0, 0)
+	return err
 }
 
 //go:norace
@@ -305,11 +329,6 @@ func (p *pidOne) privileges() (step, err uintptr) {
 		p.rlimit.Cur, p.rlimit.Max = l.soft, l.hard
 		if _, err = raw6(unix.SYS_PRLIMIT64, 0, uintptr(l.resource), uintptr(unsafe.Pointer(&p.rlimit)), 0, 0, 0); err != 0 {
 			return stepLimits, err
-		}
-	}
-	for c := uintptr(0); c <= p.lastCap; c++ {
-		if _, err = raw(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); err != 0 {
-			return stepCapabilities, err
 		}
 	}
 	if p.groups {
@@ -379,7 +398,6 @@ func (p *pidOne) reap() {
 //go:nosplit
 //go:nocheckptr
 func (p *pidOne) obey() {
-	p.iov[0], p.iov[1] = p.base(), maxOrder
 	n, pipe := p.receive()
 	if n < 4 {
 		p.exit() // the server has gone
@@ -406,6 +424,7 @@ func (p *pidOne) obey() {
 func (p *pidOne) receive() (n, fd uintptr) {
 	// The header is filled in as numbers: a pointer stored here would wake the garbage
 	// collector's write barrier.
+	p.iov[0], p.iov[1] = p.base(), maxOrder
 	h := (*[7]uintptr)(unsafe.Pointer(&p.msg))
 	*h = [7]uintptr{}
 	h[2], h[3] = uintptr(unsafe.Pointer(&p.iov)), 1
@@ -429,13 +448,10 @@ func (p *pidOne) run(pipe uintptr) {
 	argv := uintptr(orderHeaderWords)
 	envp := p.relocate(argv, uintptr(p.header().args))
 	p.relocate(envp, uintptr(p.header().env))
-	pid, err := raw6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	pid, err := p.spawn(argv, envp, pipe)
 	if err != 0 {
 		p.tell(newsNoExec, uint32(err), 0)
 		p.exit()
-	}
-	if pid == 0 {
-		p.exec(argv, envp, pipe)
 	}
 	p.child = pid
 	if pipe != 0 {
@@ -443,6 +459,26 @@ func (p *pidOne) run(pipe uintptr) {
 	}
 	raw(unix.SYS_MADVISE, p.base(), maxOrder, unix.MADV_DONTNEED)
 }
+
+// spawn makes the process of the command, which shares this process's memory until it
+// executes the command. Nothing is in the frame that both could need: the parent returns at
+// once.
+//
+//go:norace
+//go:noinline
+//go:nosplit
+//go:nocheckptr
+func (p *pidOne) spawn(argv, envp, pipe uintptr) (pid, err uintptr) {
+	pid, err = rawVfork(uintptr(unix.SIGCHLD) | unix.CLONE_VM | unix.CLONE_VFORK)
+	if err != 0 || pid != 0 {
+		return
+	}
+	p.exec(argv, envp, pipe)
+	return
+}
+
+// rawVfork is the system call clone, for a child on the stack of its parent.
+func rawVfork(flags uintptr) (pid, errno uintptr)
 
 // relocate turns n offsets, of which the first is a word of the buffer, into addresses and
 // returns the word behind the zero that ends them.
@@ -466,9 +502,6 @@ func (p *pidOne) exec(argv, envp, pipe uintptr) {
 	if pipe != 0 && pipe != prebootFD {
 		raw(unix.SYS_DUP3, pipe, prebootFD, 0)
 		raw(unix.SYS_CLOSE, pipe, 0, 0)
-	}
-	for sig := uintptr(1); sig <= 64; sig++ { // what the spawner ignores
-		raw6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&p.action)), 0, 8, 0, 0)
 	}
 	p.sigset = 0
 	raw6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&p.sigset)), 0, 8, 0, 0)

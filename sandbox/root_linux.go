@@ -198,10 +198,7 @@ func (b *builder) device(name string, dev uint64) {
 // presentMasks returns what is hidden or read-only in /proc, of what this kernel has. A
 // sandbox's user could not read or write it anyway; this is the second lock.
 func presentMasks() []procMask {
-	var all []procMask
-	for _, dir := range []string{"bus", "fs", "irq", "sys", "sysrq-trigger"} {
-		all = append(all, procMask{path: "/proc/" + dir})
-	}
+	all := []procMask{{path: "/proc/sys"}, {path: "/proc/sysrq-trigger"}}
 	for _, file := range []string{"kcore", "keys", "latency_stats", "sched_debug", "timer_list"} {
 		all = append(all, procMask{path: "/proc/" + file, cover: "/dev/null"})
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -31,7 +30,7 @@ const (
 	spawnerArg     = "weir-sandbox-spawner" // its argv[0]
 	spawnerFD      = 3                      // its end of the socket pair
 	spawnerWorkers = 4                      // threads that make sandboxes side by side
-	spawnerHeap    = 16 << 20               // bytes, before the garbage collector runs
+	spawnerGC      = 25                     // percent of garbage: the heap stays near 1 MB
 )
 
 // Reexec takes the process over, and does not return, if it was started as a driver's helper.
@@ -50,13 +49,12 @@ func Reexec() {
 
 // A spawner makes and kills first processes.
 type spawner struct {
-	conn    packetConn
+	control *os.File
 	proc    *os.File // the host's /proc
 	host    *os.File // the mount namespace with the host's files
 	hostNet *os.File
 	home    []*os.File // tasks files of the groups that threads return to
 	null    *os.File
-	lastCap int
 	order   *orderBuffer
 	filter  []unix.SockFilter
 
@@ -66,53 +64,49 @@ type spawner struct {
 
 	freezers string // where groups of the version 1 freezer are, or ""
 
-	jobs    chan job
-	workers sync.WaitGroup
-
 	mu struct {
 		sync.Mutex
 		cells map[uint64]*cell
-		pids  map[int]uint64
-		early map[int]bool // processes that ended before they were entered in pids
+		pids  map[int]bool // first processes that have not been reaped
 	}
 }
 
 // A cell is what the spawner knows of a sandbox.
 type cell struct {
-	pid    int // 0 when its processes are gone
 	mounts *os.File
 	net    *os.File // nil in the host's network
 }
 
-type job struct {
-	req   request
-	files []*os.File
-}
-
 func runSpawner() error {
-	// The server decides when this process ends. A terminal's signals are meant for it.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(spawnerHeap)
+	// The server decides when this process ends; a terminal's signals are meant for it. They
+	// are caught, not ignored, because commands would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	debug.SetGCPercent(spawnerGC)
 	s, err := newSpawner()
 	if err != nil {
 		return err
 	}
 	go s.reap()
-	err = s.serve()
+	if err := s.setup(); err != nil {
+		return err
+	}
+	debug.FreeOSMemory() // what starting up has left: a fork copies what is there
+	var workers sync.WaitGroup
+	errs := make([]error, spawnerWorkers)
+	for i := range errs {
+		workers.Go(func() { errs[i] = s.work() })
+	}
+	workers.Wait()
 	s.killAll()
-	return err
+	return errors.Join(errs...)
 }
 
 func newSpawner() (*spawner, error) {
 	unix.CloseOnExec(spawnerFD)
-	if err := unix.SetNonblock(spawnerFD, true); err != nil {
-		return nil, fmt.Errorf("prepare control socket: %w", err)
-	}
 	raiseFileLimit()
 	unix.Umask(0o022) // the commands inherit it
-	s := &spawner{conn: packetConn{os.NewFile(spawnerFD, "control")}, jobs: make(chan job, spawnerWorkers)}
-	s.mu.cells, s.mu.pids, s.mu.early = make(map[uint64]*cell), make(map[int]uint64), make(map[int]bool)
+	s := &spawner{control: os.NewFile(spawnerFD, "control")}
+	s.mu.cells, s.mu.pids = make(map[uint64]*cell), make(map[int]bool)
 	var err error
 	open := func(name string, flags int) *os.File {
 		var f *os.File
@@ -131,13 +125,6 @@ func newSpawner() (*spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
-	if err != nil {
-		return nil, err
-	}
-	if s.lastCap, err = strconv.Atoi(string(text[:len(text)-1])); err != nil {
-		return nil, fmt.Errorf("find last capability: %w", err)
-	}
 	buffer, err := unix.Mmap(-1, 0, maxOrder, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil, fmt.Errorf("map order buffer: %w", err)
@@ -155,37 +142,6 @@ func raiseFileLimit() {
 	}
 }
 
-// serve obeys requests until the server closes its end.
-func (s *spawner) serve() error {
-	defer s.workers.Wait()
-	defer close(s.jobs)
-	for {
-		var req request
-		files, err := s.conn.receive(&req)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch req.Op {
-		case opSetup:
-			err = s.setup(req.Setup)
-			s.answer(req, err, nil)
-		case opMake, opShow:
-			s.jobs <- job{req, files}
-			continue // the worker closes the files
-		case opKill:
-			s.answer(req, s.kill(req.Sandbox), nil)
-		case opDrop:
-			s.answer(req, s.drop(req.Sandbox), nil)
-		default:
-			s.answer(req, fmt.Errorf("unknown operation %q", req.Op), nil)
-		}
-		closeAll(files)
-	}
-}
-
 func (s *spawner) answer(req request, err error, files []*os.File) {
 	r := reply{Number: req.Number}
 	if err != nil {
@@ -196,53 +152,81 @@ func (s *spawner) answer(req request, err error, files []*os.File) {
 
 // send reports to the server. If the server is gone, serve notices.
 func (s *spawner) send(r reply, files []*os.File) {
-	if err := s.conn.send(r, files); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := sendJSON(s.control, r, files); err != nil && !errors.Is(err, unix.EPIPE) {
 		fmt.Fprintln(os.Stderr, "weir sandbox spawner:", err)
 	}
 }
 
-// setup builds the common root and starts the workers.
-func (s *spawner) setup(req *setupRequest) error {
-	if req == nil || s.root != nil {
-		return errors.New("setup out of order")
+// setup takes the first request and builds the common root.
+func (s *spawner) setup() error {
+	var req request
+	files, err := newPacketConn(s.control).receive(&req)
+	if err != nil {
+		return err
 	}
-	s.user, s.freezers = req.User, req.Freezers
+	closeAll(files)
+	if req.Op != opSetup || req.Setup == nil {
+		return fmt.Errorf("%q came before the setup", req.Op)
+	}
+	s.user, s.freezers = req.Setup.User, req.Setup.Freezers
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
 		var err error
-		s.root, err = s.buildRoot(req)
+		s.root, err = s.buildRoot(req.Setup)
 		done <- err
 	}()
-	if err := <-done; err != nil {
-		return err
-	}
+	err = <-done
 	s.masks = presentMasks()
-	for range spawnerWorkers {
-		s.workers.Add(1)
-		go s.work()
-	}
-	return nil
+	s.answer(req, err, nil)
+	return err
 }
 
-// work is a thread whose home is the common root.
-func (s *spawner) work() {
-	defer s.workers.Done()
+// work obeys requests on a thread of its own until the server closes its end. The threads
+// wait side by side in the kernel for the next packet: whoever gets it is awake at once.
+func (s *spawner) work() error {
 	runtime.LockOSThread()
 	check(unix.Unshare(unix.CLONE_FS))
-	for j := range s.jobs {
-		check(s.enter(s.root, unix.CLONE_NEWNS))
-		var files []*os.File
-		var err error
-		if j.req.Op == opMake {
-			files, err = s.make(j.req, j.files)
-		} else {
-			err = s.show(j.req)
+	for c := uintptr(0); ; c++ {
+		// What this thread forks can never get a capability back. It itself keeps its own.
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
+			if err == unix.EINVAL && c > unix.CAP_SETFCAP {
+				break // there are no more
+			}
+			check(err)
 		}
-		s.answer(j.req, err, files)
-		closeAll(files)
-		closeAll(j.files)
 	}
+	conn := newPacketConn(s.control)
+	for {
+		check(s.enter(s.root, unix.CLONE_NEWNS))
+		var req request
+		files, err := conn.receive(&req)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if req.Op == opDrop {
+			check(s.drop(req.Sandbox))
+			continue
+		}
+		got, err := s.obey(req, files, conn)
+		s.answer(req, err, got)
+		closeAll(got)
+		closeAll(files)
+	}
+}
+
+// obey does what a request asks for. The packetConn is the worker's, whose buffers are free.
+func (s *spawner) obey(req request, files []*os.File, conn *packetConn) ([]*os.File, error) {
+	switch req.Op {
+	case opMake:
+		return s.make(req, files, conn)
+	case opShow:
+		return nil, s.show(req)
+	}
+	return nil, fmt.Errorf("unknown operation %q", req.Op)
 }
 
 // check ends the process if a worker cannot go where it must: its next sandbox would get
@@ -282,16 +266,6 @@ func (s *spawner) cell(id uint64) (*cell, error) {
 	return c, nil
 }
 
-func (s *spawner) kill(id uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.mu.cells[id]
-	if c == nil || c.pid == 0 {
-		return nil // it is dead: the notice was sent or is on its way
-	}
-	return unix.Kill(c.pid, unix.SIGKILL) // not reaped yet, so the number is still its own
-}
-
 func (s *spawner) drop(id uint64) error {
 	s.mu.Lock()
 	c := s.mu.cells[id]
@@ -310,20 +284,6 @@ func closeIfAny(f *os.File) error {
 	return f.Close()
 }
 
-// enroll enters a new first process.
-func (s *spawner) enroll(id uint64, c *cell, pid int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.cells[id] = c
-	if s.mu.early[pid] {
-		delete(s.mu.early, pid)
-		s.send(reply{Died: id}, nil)
-		return
-	}
-	c.pid = pid
-	s.mu.pids[pid] = id
-}
-
 // reap collects first processes as they end. It runs as long as the process.
 func (s *spawner) reap() {
 	children := make(chan os.Signal, 1)
@@ -337,30 +297,19 @@ func (s *spawner) reap() {
 			if err != nil || pid == 0 {
 				break
 			}
-			s.buried(pid)
+			s.mu.Lock()
+			delete(s.mu.pids, pid)
+			s.mu.Unlock()
 		}
 	}
 }
 
-func (s *spawner) buried(pid int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	id, ok := s.mu.pids[pid]
-	if !ok {
-		s.mu.early[pid] = true
-		return
-	}
-	delete(s.mu.pids, pid)
-	s.mu.cells[id].pid = 0
-	s.send(reply{Died: id}, nil)
-}
-
-// killAll ends every sandbox because the server has gone.
+// killAll ends every sandbox because the server has gone: one that is frozen does not notice.
 func (s *spawner) killAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for pid := range s.mu.pids {
 		unix.Kill(pid, unix.SIGKILL)
 	}
-	cgroup.ThawAll(s.freezers) // a frozen process of version 1 does not die
+	cgroup.ThawAll(s.freezers) // in version 1 it does not even die
 }

@@ -250,7 +250,7 @@ func mountVolume(device string) (*os.File, error) {
 	}
 	defer unix.Close(fs)
 	err = unix.FsconfigSetString(fs, "source", device)
-	for _, flag := range []string{"discard", "noinit_itable"} { // freed blocks go back to the host
+	for _, flag := range []string{"discard", "noinit_itable", "nobarrier"} { // freed blocks go back to the host
 		if err == nil {
 			err = unix.FsconfigSetFlag(fs, flag)
 		}

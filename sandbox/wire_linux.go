@@ -13,7 +13,7 @@ import (
 )
 
 // Server and spawner talk in JSON packets over a socket pair, with file descriptors beside
-// them. Every request has one reply; a notice has the request number 0.
+// them.
 
 // maxPacket bounds a packet between server and spawner, in bytes.
 const maxPacket = 64 << 10
@@ -26,8 +26,7 @@ const (
 	opSetup = "setup" // build the root that sandboxes share; must come first, once
 	opMake  = "make"  // make a sandbox, or its first process again
 	opShow  = "show"  // mount directories in a sandbox
-	opKill  = "kill"  // kill a sandbox's processes; a notice tells when they are gone
-	opDrop  = "drop"  // forget a sandbox, whose processes are gone
+	opDrop  = "drop"  // forget a sandbox, whose processes are gone; not answered
 )
 
 // A request asks the spawner for one operation.
@@ -47,17 +46,23 @@ type setupRequest struct {
 	Freezers string // see cgroup.Host.Freezers
 }
 
-// A makeRequest comes with the files: control, output, the group of the unified hierarchy if
-// Unified, tasks files of version 1, a mount for /tmp if Volume.
+// A makeRequest comes with two files, the first process's control socket and its output. The
+// spawner makes the network while the server prepares the rest, then takes a parcel that is
+// the first packet in the control socket; the volume for /tmp comes later still, as the first
+// order to the first process.
 type makeRequest struct {
 	Name    string
 	UID     int
 	Again   bool // in the namespaces that the sandbox already has
 	HostNet bool // in the host's network instead of one of its own
-	Unified bool
-	Tasks   int
-	Volume  bool
+	Volume  bool // an orderVolume will come
 	Binds   []bind
+}
+
+// A parcel brings files: the group of the unified hierarchy if Unified, and the tasks files of
+// version 1.
+type parcel struct {
+	Unified bool
 }
 
 // A bind shows a directory or file of the host.
@@ -66,22 +71,28 @@ type bind struct {
 	Write    bool `json:",omitempty"`
 }
 
-// A reply answers a request, or is the notice that the processes of Died are gone. The reply
-// to opMake brings the listeners of the runtime and of the endpoint, unless it was Again or
-// HostNet.
+// A reply answers a request. That to opMake brings the first process as a file descriptor,
+// and the listeners of the runtime and of the endpoint unless it was Again or HostNet.
 type reply struct {
 	Number uint64
 	Error  string `json:",omitempty"`
-	Died   uint64 `json:",omitempty"`
 }
 
-// A packetConn is one end of the socket pair.
+// A packetConn is one end of the socket pair. One goroutine at a time may receive.
 type packetConn struct {
-	file *os.File
+	file   *os.File
+	data   [maxPacket]byte
+	rights [64 + 4*maxPacketFiles]byte
 }
+
+func newPacketConn(file *os.File) *packetConn { return &packetConn{file: file} }
 
 // send writes one packet.
-func (c packetConn) send(message any, files []*os.File) error {
+func (c *packetConn) send(message any, files []*os.File) error {
+	return sendJSON(c.file, message, files)
+}
+
+func sendJSON(to *os.File, message any, files []*os.File) error {
 	data, err := json.Marshal(message)
 	if err != nil {
 		return fmt.Errorf("encode packet: %w", err)
@@ -89,21 +100,24 @@ func (c packetConn) send(message any, files []*os.File) error {
 	if len(data) > maxPacket || len(files) > maxPacketFiles {
 		return fmt.Errorf("packet of %d bytes and %d files is too long", len(data), len(files))
 	}
-	return sendPacket(c.file, data, files)
+	return sendPacket(to, data, files)
 }
 
 // receive reads one packet. The files are the caller's. It returns io.EOF at the end.
-func (c packetConn) receive(message any) ([]*os.File, error) {
-	data := make([]byte, maxPacket)
-	space := make([]byte, unix.CmsgSpace(4*maxPacketFiles))
-	conn, err := c.file.SyscallConn()
+func (c *packetConn) receive(message any) ([]*os.File, error) {
+	return c.receiveFrom(c.file, message)
+}
+
+// receiveFrom reads a packet of another socket into the buffers of this one.
+func (c *packetConn) receiveFrom(file *os.File, message any) ([]*os.File, error) {
+	conn, err := file.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	var n, spaceN, flags int
 	var received error
 	err = conn.Read(func(fd uintptr) bool {
-		n, spaceN, flags, _, received = unix.Recvmsg(int(fd), data, space, unix.MSG_CMSG_CLOEXEC)
+		n, spaceN, flags, _, received = unix.Recvmsg(int(fd), c.data[:], c.rights[:], unix.MSG_CMSG_CLOEXEC)
 		return received != unix.EAGAIN
 	})
 	if err = errors.Join(err, received); err != nil {
@@ -112,12 +126,12 @@ func (c packetConn) receive(message any) ([]*os.File, error) {
 	if n == 0 {
 		return nil, io.EOF
 	}
-	files, err := packetFiles(space[:spaceN])
+	files, err := packetFiles(c.rights[:spaceN])
 	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 		err = errors.New("receive packet: truncated")
 	}
 	if err == nil {
-		err = json.Unmarshal(data[:n], message)
+		err = json.Unmarshal(c.data[:n], message)
 	}
 	if err != nil {
 		closeAll(files)
