@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	sandbox.Main()
+	sandbox.Reexec()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	m := Main{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr}
