@@ -17,6 +17,10 @@ import (
 
 func main() {
 	sandbox.Reexec()
+	if os.Getenv(demoVariable) != "" {
+		fmt.Fprintln(os.Stderr, demoFunction())
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	m := Main{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr}

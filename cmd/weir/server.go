@@ -45,6 +45,7 @@ type server struct {
 	report  sandbox.Report
 	store   *store.Store
 	driver  sandbox.Driver
+	host    *environment.Host
 	engine  *engine.Engine
 	http    *http.Server
 	failed  chan error // of http, at most one
@@ -86,7 +87,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		Site: s.site(), Log: opt.Logger,
 	})
 	logs := &logFiles{dir: filepath.Join(opt.Data, "logs")}
-	host, err := environment.Open(environment.Options{
+	s.host, err = environment.Open(environment.Options{
 		Sandboxes: s.driver, Dir: filepath.Join(opt.Data, "runtime"), OpenLog: logs.open,
 		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: opt.Egress, Logger: opt.Logger,
 	})
@@ -95,13 +96,13 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	}
 	s.engine, err = engine.Open(engine.Options{
 		Store: s.store, Account: opt.Account, Logger: opt.Logger,
-		Start: func(spec environment.Spec) engine.Environment { return host.Start(spec) },
+		Start: func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, func(context.Context) error { s.engine.Close(); return nil })
-	s.register(mux, host)
+	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.closers = append(s.closers, s.http.Shutdown)
 	go func() {
@@ -122,9 +123,9 @@ func (s *server) endpointURL() string {
 }
 
 // register adds the services: those that weir implements, and the names of all others.
-func (s *server) register(mux *wire.Mux, host *environment.Host) {
+func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
-		Store: s.store, Engine: s.engine, Resolve: host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
+		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
 	}).Register(mux)
 	for _, other := range []*wire.Service{&sqs.Wire, &sns.Wire, &cloudwatch.Wire} {
 		mux.Handle(other, nil, nil)
