@@ -1,19 +1,15 @@
 package admission
 
-// A waiter is an invocation that waits for an environment of its fleet to boot. There are
-// never more waiters in a fleet than environments booting.
-type waiter struct {
-	invocation InvocationID
-	fleet      int32
-	why        Why   // of its cold start
-	prev, next int32 // neighbours in the fleet; free list
-}
-
 // arrive decides on an invocation. The order of the checks is AWS's: the rate of requests,
 // provisioned concurrency, the reservation or the pool, an idle environment, and last the
 // rate at which environments may be created.
 func (m *Machine) arrive(in Input) {
-	v := m.resolve(in.target, in.share)
+	m.decide(in, m.resolve(in.target, in.share), true)
+}
+
+// decide is arrive for a version. A patient arrival may wait a moment for an environment that
+// has answered.
+func (m *Machine) decide(in Input, v VersionID, patient bool) {
 	if v == 0 {
 		m.fail(in.invocation, Why{Limit: Unknown})
 		return
@@ -30,27 +26,33 @@ func (m *Machine) arrive(in Input) {
 	}
 	var spill Why
 	if fl.wanted > 0 {
-		if spill = m.spill(fl); spill.Limit == 0 {
+		spill = m.spill(fl)
+		switch {
+		case spill.Limit == 0:
 			m.versions[v].requests.take()
 			i := fl.warm.top
 			m.unlink(&fl.warm, i)
 			m.grant(i, in, Effect{IsProvisioned: true})
 			return
+		case patient && m.warmSoon(fl, spill) && m.waiting[in.invocation] == 0:
+			m.versions[v].requests.take()
+			m.wait(m.current[v], in, forWarm, Why{})
+			return
 		}
 	}
-	m.arriveOnDemand(in, m.current[v], spill)
+	m.decideOnDemand(in, m.current[v], spill, patient)
 }
 
-// arriveOnDemand decides on an invocation that no provisioned environment can take; spill
+// decideOnDemand decides on an invocation that no provisioned environment can take; spill
 // says why not, if its version has any.
-func (m *Machine) arriveOnDemand(in Input, fi int32, spill Why) {
+func (m *Machine) decideOnDemand(in Input, fi int32, spill Why, patient bool) {
 	fl := &m.fleets[fi]
 	f := &m.functions[fl.function]
-	spare := fl.boots.len > fl.waiting // an environment boots, with a permit, and nobody waits for it
-	free := m.free(f) > 0
+	spare := fl.boots.len > fl.cold.len // an environment boots, with a permit, and nobody waits for it
+	free := m.free(f)
 	switch {
-	case fl.idle.top != 0 && (free || spare):
-		if !free {
+	case fl.idle.top != 0 && (free > 0 || spare):
+		if free <= 0 {
 			m.dismiss(fl)
 		}
 		i := fl.idle.top
@@ -61,16 +63,18 @@ func (m *Machine) arriveOnDemand(in Input, fi int32, spill Why) {
 		m.grant(i, in, Effect{Spillover: spill.spillover()})
 	case m.waiting[in.invocation] != 0:
 		m.stale++ // the driver gave the identity of a waiting invocation again
+	case patient && fl.ending > fl.soon.len && free >= 0:
+		m.wait(fi, in, forAnswered, spill)
 	case spare:
-		m.wait(fi, in, m.coldWhy(fl, spill))
-	case !free:
+		m.wait(fi, in, forBoot, m.coldWhy(fl, spill))
+	case free <= 0:
 		m.throttleConcurrency(in.invocation, fl.function)
 	case !m.creationAllowed(f):
 		m.throttle(in.invocation, ConcurrentInvocationLimitExceeded, m.scalingWhy())
 	default:
 		why := m.coldWhy(fl, spill)
 		m.boot(fi, false, why)
-		m.wait(fi, in, why)
+		m.wait(fi, in, forBoot, why)
 	}
 }
 
@@ -112,70 +116,7 @@ func (m *Machine) run(i int32, inv InvocationID, effect Effect) {
 	e := &m.environments[i]
 	e.state, e.invocation = busy, inv
 	effect.Do, effect.Invocation, effect.Environment, effect.Version = Grant, inv, m.id(i), e.version
-	effect.Generation = m.fleets[e.fleet].generation
 	m.do(effect)
-}
-
-// wait puts an arrival at the end of its fleet's waiters.
-func (m *Machine) wait(fi int32, in Input, why Why) {
-	fl := &m.fleets[fi]
-	m.count(fl.function, in.unmetered)
-	w := m.freeWaiter
-	if w != 0 {
-		m.freeWaiter = m.waiters[w].next
-	} else {
-		w = int32(len(m.waiters))
-		m.waiters = append(m.waiters, waiter{})
-	}
-	m.waiters[w] = waiter{invocation: in.invocation, fleet: fi, why: why, prev: fl.last}
-	if fl.last != 0 {
-		m.waiters[fl.last].next = w
-	} else {
-		fl.first = w
-	}
-	fl.last = w
-	fl.waiting++
-	m.waiting[in.invocation] = w
-}
-
-// takeWaiter removes a waiter and returns its invocation.
-func (m *Machine) takeWaiter(w int32) InvocationID {
-	x := m.waiters[w]
-	fl := &m.fleets[x.fleet]
-	if x.prev != 0 {
-		m.waiters[x.prev].next = x.next
-	} else {
-		fl.first = x.next
-	}
-	if x.next != 0 {
-		m.waiters[x.next].prev = x.prev
-	} else {
-		fl.last = x.prev
-	}
-	fl.waiting--
-	delete(m.waiting, x.invocation)
-	m.waiters[w] = waiter{next: m.freeWaiter}
-	m.freeWaiter = w
-	return x.invocation
-}
-
-// serve grants an on-demand environment, already counted as busy, to the first waiter of its
-// fleet.
-func (m *Machine) serve(i int32) {
-	w := m.fleets[m.environments[i].fleet].first
-	x := m.waiters[w]
-	m.run(i, m.takeWaiter(w), Effect{Cold: true, Spillover: x.why.spillover(), Why: x.why})
-}
-
-func (m *Machine) cancel(inv InvocationID) {
-	w, ok := m.waiting[inv]
-	if !ok {
-		m.stale++
-		return
-	}
-	fi := m.waiters[w].fleet
-	m.takeWaiter(w)
-	m.freeFleetIfEmpty(fi)
 }
 
 func (m *Machine) fail(inv InvocationID, why Why) {
@@ -204,6 +145,18 @@ func (m *Machine) count(id FunctionID, unmetered bool) {
 		f.requests.take()
 	default:
 		m.accountRate.take()
+	}
+}
+
+// uncount takes back what count charged.
+func (m *Machine) uncount(id FunctionID, unmetered bool) {
+	f := &m.functions[id]
+	switch {
+	case unmetered:
+	case f.reserved != Unreserved:
+		f.requests.give()
+	default:
+		m.accountRate.give()
 	}
 }
 

@@ -75,9 +75,18 @@ func (m *Machine) checkFunctions() error {
 // checkFleets recounts the environments of each fleet.
 func (m *Machine) checkFleets() error {
 	tallies := make([]tally, len(m.fleets))
+	endings := make([][2]int32, len(m.fleets))
 	for i := range m.environments {
-		if e := &m.environments[i]; e.state != none {
+		e := &m.environments[i]
+		if e.state != none {
 			tallies[e.fleet].add(e)
+		}
+		switch {
+		case e.state != busy || !e.answered || e.spent || m.fleets[e.fleet].draining:
+		case e.provisioned:
+			endings[e.fleet][1]++
+		default:
+			endings[e.fleet][0]++
 		}
 	}
 	for i := range m.fleets {
@@ -87,11 +96,14 @@ func (m *Machine) checkFleets() error {
 		if tallies[i] != want {
 			return fmt.Errorf("fleet %d: counts %+v, recounted %+v", i, want, tallies[i])
 		}
-		if fl.waiting > fl.boots.len {
-			return fmt.Errorf("fleet %d: %d wait for %d booting", i, fl.waiting, fl.boots.len)
+		if fl.cold.len > fl.boots.len || fl.soon.len > fl.ending || fl.warmSoon.len > fl.warmEnding {
+			return fmt.Errorf("fleet %d: %d, %d, %d wait for %d, %d, %d", i, fl.cold.len, fl.soon.len, fl.warmSoon.len, fl.boots.len, fl.ending, fl.warmEnding)
 		}
-		if fl.waiting > 0 && fl.idle.len > 0 {
-			return fmt.Errorf("fleet %d: %d wait beside %d idle", i, fl.waiting, fl.idle.len)
+		if fl.cold.len > 0 && fl.idle.len > 0 || fl.warmSoon.len > 0 && fl.warm.len > 0 {
+			return fmt.Errorf("fleet %d: %d wait beside %d idle, %d beside %d warm", i, fl.cold.len, fl.idle.len, fl.warmSoon.len, fl.warm.len)
+		}
+		if fl.ending != endings[i][0] || fl.warmEnding != endings[i][1] {
+			return fmt.Errorf("fleet %d: %d and %d are ending, recounted %v", i, fl.ending, fl.warmEnding, endings[i])
 		}
 		if fl.up > fl.wanted {
 			return fmt.Errorf("fleet %d: %d provisioned environments, %d wanted", i, fl.up, fl.wanted)
@@ -161,26 +173,44 @@ func (m *Machine) checkAges(l list, want int, age func(*environment) Instant) er
 	return nil
 }
 
-// checkWaiters holds the waiters of the fleets against the index by invocation.
+// checkWaiters holds the waiters of the fleets against the index by invocation, and against
+// the list of those whose patience ends.
 func (m *Machine) checkWaiters() error {
-	n := 0
+	n, impatient := 0, 0
 	for i := range m.fleets {
 		fl := &m.fleets[i]
-		k := int32(0)
-		for w := fl.first; w != 0 && k <= fl.waiting; w = m.waiters[w].next {
-			x := &m.waiters[w]
-			if x.fleet != int32(i) || m.waiting[x.invocation] != w {
-				return fmt.Errorf("fleet %d: waiter %v is misplaced", i, x.invocation)
+		for _, r := range []waitReason{forBoot, forAnswered, forWarm} {
+			q := m.queueOf(fl, r)
+			k := int32(0)
+			for w := q.first; w != 0 && k <= q.len; w = m.waiters[w].next {
+				x := &m.waiters[w]
+				if x.fleet != int32(i) || x.reason != r || m.waiting[x.invocation] != w {
+					return fmt.Errorf("fleet %d: waiter %v is misplaced", i, x.invocation)
+				}
+				k++
 			}
-			k++
+			if k != q.len {
+				return fmt.Errorf("fleet %d: %d waiters, counted %d", i, k, q.len)
+			}
+			n += int(k)
+			if r != forBoot {
+				impatient += int(k)
+			}
 		}
-		if k != fl.waiting {
-			return fmt.Errorf("fleet %d: %d waiters, counted %d", i, k, fl.waiting)
-		}
-		n += int(k)
 	}
 	if n != len(m.waiting) {
 		return fmt.Errorf("%d waiters, %d indexed", n, len(m.waiting))
+	}
+	last := Instant(0)
+	for w := m.patient.oldest; w != 0 && impatient >= 0; w = m.waiters[w].newer {
+		if m.waiters[w].since < last {
+			return fmt.Errorf("%v waits longer than the one before", m.waiters[w].invocation)
+		}
+		last = m.waiters[w].since
+		impatient--
+	}
+	if impatient != 0 {
+		return fmt.Errorf("the list of the patient is off by %d", impatient)
 	}
 	return nil
 }

@@ -150,20 +150,22 @@ func (m *Machine) update(v VersionID) {
 func (m *Machine) drain(fi int32) {
 	fl := &m.fleets[fi]
 	fl.draining, fl.wanted = true, 0
+	fl.ending, fl.warmEnding = 0, 0
 	m.shed(fi)
-	for fl.boots.len > fl.waiting {
+	for fl.boots.len > fl.cold.len {
 		m.dismiss(fl)
 	}
 	for fl.idle.top != 0 {
 		m.reap(fl.idle.top)
 	}
+	m.redecideExcess(fi)
 	m.freeFleetIfEmpty(fi)
 }
 
 // freeFleetIfEmpty frees the entry of a fleet that has drained.
 func (m *Machine) freeFleetIfEmpty(fi int32) {
 	fl := &m.fleets[fi]
-	if !fl.draining || fl.up+fl.busy+fl.idle.len+fl.boots.len+fl.waiting > 0 {
+	if !fl.draining || fl.up+fl.busy+fl.idle.len+fl.boots.len+fl.cold.len+fl.soon.len+fl.warmSoon.len > 0 {
 		return
 	}
 	*fl = fleet{next: m.freeFleet}

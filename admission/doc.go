@@ -17,9 +17,9 @@
 //  4. Conserving: the permits in use (environments booting or busy) never exceed a limit
 //     because of an effect. A limit that is lowered below its use drains: nothing is
 //     killed, and nothing new is granted until it fits. An environment is in one state.
-//  5. Idle-free: no invocation waits while an idle on-demand environment of its version
-//     exists, and none goes on demand while a provisioned one could take it. (Who spilled
-//     over from provisioned concurrency stays on demand, as on AWS.)
+//  5. Idle-free: no invocation waits for a boot while an idle on-demand environment of its
+//     version exists, and none goes on demand while a provisioned one could take it. (Who
+//     spilled over from provisioned concurrency stays on demand, as on AWS.)
 //  6. Tick-tolerant: a Tick that is late, merged or split changes no decision, since every
 //     Step first does what had fallen due. Time never runs backward.
 //
@@ -30,4 +30,11 @@
 // the function's reservation if it has one, else from the unreserved pool. Provisioned
 // concurrency is charged as a whole, idle or not, to the same place; its environments
 // need no permit of their own.
+//
+// # Waiting
+//
+// An invocation waits for a boot that was made for it or that nobody else waits for. It may
+// also wait, for a few milliseconds, for an environment that has answered but has not asked
+// for more: without that, calls one after the other would each find the one before still
+// finishing.
 package admission

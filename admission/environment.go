@@ -17,6 +17,7 @@ type environment struct {
 	provisioned bool // counts as provisioned concurrency, needs no permit
 	ready       bool // provisioned: initialised
 	spent       bool // retire when idle: too old, or not wanted any more
+	answered    bool // busy: it has given its answer
 	fleet       int32
 	function    FunctionID
 	version     VersionID
@@ -26,7 +27,6 @@ type environment struct {
 	use         uint32 // how many environments had this entry before
 
 	up, down int32 // neighbours in one of the fleet's stacks
-	_        [8]byte
 }
 
 // A link holds an environment's neighbours in Machine.idle or Machine.warm, or in the free
@@ -38,32 +38,36 @@ type link struct{ older, newer int32 }
 // one; the old one drains and then its entry is free. It fills two cache lines; what a warm
 // invocation needs is in the first.
 type fleet struct {
-	version    VersionID
-	function   FunctionID
-	generation uint32
+	version  VersionID
+	function FunctionID
 
 	// On-demand environments. Those not counted here are busy.
-	idle  stack
-	boots stack
-	busy  int32
+	idle   stack
+	boots  stack
+	busy   int32
+	ending int32 // busy ones that have answered, and are not spent
 
-	waiting     int32 // never more than boots.len
-	first, last int32 // waiters, longest waiting first
-	wanted      int32 // provisioned environments asked for
-	draining    bool  // superseded or removed: serves its waiters and no one else
-	used        bool  // it had an environment
-	holding     bool  // an allocation is under way
-	queued      bool  // in Machine.short
+	cold     queue // never more than boots
+	soon     queue // never more than ending
+	wanted   int32 // provisioned environments asked for
+	draining bool  // superseded or removed: serves its waiters and no one else
+	used     bool  // it had an environment
+	holding  bool  // an allocation is under way
+	queued   bool  // in Machine.short
+
+	generation uint32
 
 	// Provisioned environments. Those not counted here are busy.
-	warm     stack // idle
-	warming  stack // booting
-	held     stack // initialised, held back until the allocation is complete
-	up       int32 // that exist
-	failures int32 // failed initialisations since the last good one
+	warmSoon   queue // never more than warmEnding
+	warmEnding int32 // as ending
+	warm       stack // idle
+	warming    stack // booting
+	held       stack // initialised, held back until the allocation is complete
+	up         int32 // that exist
+	failures   int32 // failed initialisations since the last good one
 
 	next int32 // free list
-	_    [40]byte
+	_    [4]byte
 }
 
 // stack is a last-in-first-out list of environments. Reusing the most recently used idle
@@ -154,7 +158,14 @@ func (m *Machine) booted(id EnvironmentID) {
 	m.unlink(&fl.boots, i)
 	fl.busy++
 	e.state = busy
-	m.next(i)
+	switch {
+	case fl.cold.first != 0:
+		m.serve(i, fl.cold.first)
+	case fl.soon.first != 0:
+		m.serve(i, fl.soon.first)
+	default:
+		m.settleDown(i)
+	}
 }
 
 func (m *Machine) initFailed(id EnvironmentID) {
@@ -175,31 +186,52 @@ func (m *Machine) finished(id EnvironmentID) {
 	if i == 0 {
 		return
 	}
-	if m.environments[i].state != busy {
+	e := &m.environments[i]
+	if e.state != busy {
 		m.stale++
 		return
 	}
-	m.environments[i].invocation = 0
+	m.countEnding(e, -1)
+	e.invocation, e.answered = 0, false
+	fi := e.fleet
 	m.next(i)
+	m.redecideExcess(fi)
 }
 
-// next gives an environment that can take an invocation to the longest waiting one of its
-// fleet. If none waits it becomes idle, or is retired if its time has come. A provisioned
-// one serves no waiter: who spilled over from provisioned concurrency runs on demand.
+// next gives an environment that has finished to the longest waiting invocation. If none
+// waits it becomes idle, or is retired if its time has come. A provisioned one serves nobody
+// who waits for a boot: who spilled over from provisioned concurrency runs on demand.
 func (m *Machine) next(i int32) {
 	e := &m.environments[i]
 	fl := &m.fleets[e.fleet]
-	if e.provisioned {
+	switch {
+	case e.provisioned:
 		m.rest(i)
-		return
+	case fl.soon.first != 0 && !m.worn(e) && m.free(&m.functions[e.function]) >= 0:
+		m.serve(i, fl.soon.first)
+	case fl.cold.first != 0 && !e.spent:
+		m.serve(i, fl.cold.first)
+	default:
+		fi := e.fleet
+		m.settleDown(i)
+		for m.fleets[fi].soon.first != 0 && m.free(&m.functions[m.fleets[fi].function]) < 0 {
+			m.redecide(m.fleets[fi].soon.last) // its function is over a limit that was lowered
+		}
 	}
-	if fl.first != 0 && !e.spent {
-		m.serve(i)
-		return
-	}
+}
+
+// worn reports whether an on-demand environment is to be retired rather than kept.
+func (m *Machine) worn(e *environment) bool {
+	return e.spent || m.fleets[e.fleet].draining || m.now >= e.born.Add(m.account.MaxAge)
+}
+
+// settleDown makes a busy on-demand environment idle, or retires it.
+func (m *Machine) settleDown(i int32) {
+	e := &m.environments[i]
+	fl := &m.fleets[e.fleet]
 	fl.busy--
 	m.release(e.function)
-	if fl.draining || e.spent || m.now >= e.born.Add(m.account.MaxAge) {
+	if m.worn(e) {
 		m.retire(i)
 		return
 	}
@@ -219,7 +251,9 @@ func (m *Machine) lost(id EnvironmentID) {
 		m.lostProvisioned(i)
 		return
 	}
-	fl := &m.fleets[e.fleet]
+	fi := e.fleet
+	fl := &m.fleets[fi]
+	m.countEnding(e, -1)
 	switch e.state {
 	case idle:
 		m.unlink(&fl.idle, i)
@@ -230,11 +264,12 @@ func (m *Machine) lost(id EnvironmentID) {
 	case booting:
 		m.unlink(&fl.boots, i)
 		m.release(e.function)
-		if fl.waiting > fl.boots.len {
-			m.fail(m.takeWaiter(fl.first), Why{Limit: BootLost})
+		if fl.cold.len > fl.boots.len {
+			m.fail(m.takeWaiter(fl.cold.first).invocation, Why{Limit: BootLost})
 		}
 	}
 	m.forget(i)
+	m.redecideExcess(fi)
 }
 
 // reap retires an idle environment.

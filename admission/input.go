@@ -56,6 +56,7 @@ const (
 	kindCancel
 	kindBooted
 	kindInitFailed
+	kindAnswered
 	kindFinished
 	kindLost
 )
@@ -154,6 +155,12 @@ func Booted(e EnvironmentID) Input { return Input{kind: kindBooted, environment:
 // on-demand environment repeats it within its first invocation, so there it means Booted;
 // a provisioned one is retired and counts as a failed attempt.
 func InitFailed(e EnvironmentID) Input { return Input{kind: kindInitFailed, environment: e} }
+
+// Answered says that a busy environment has given its answer, but cannot take another
+// invocation yet. That is a matter of microseconds for most runtimes, so an arrival waits a
+// moment for it (see patience) rather than being throttled or booting an environment. It is
+// left out where Finished follows at once.
+func Answered(e EnvironmentID) Input { return Input{kind: kindAnswered, environment: e} }
 
 // Finished says that an environment has ended its invocation and can take another.
 func Finished(e EnvironmentID) Input { return Input{kind: kindFinished, environment: e} }

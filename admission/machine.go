@@ -34,6 +34,7 @@ type Machine struct {
 	poolUp          int // provisioned environments of functions without a reservation, booting included
 	accountRate     bucket
 	region          stair // environments made, in the classic model
+	patient         list  // waiters whose patience ends, in that order
 
 	idle        list                   // on-demand environments that are idle, longest idle first
 	warm        list                   // provisioned environments that are initialised, oldest first
@@ -107,6 +108,8 @@ func (m *Machine) Step(now Instant, in Input, out []Effect) []Effect {
 		m.arrive(in)
 	case kindFinished:
 		m.finished(in.environment)
+	case kindAnswered:
+		m.answered(in.environment)
 	case kindBooted:
 		m.booted(in.environment)
 	case kindInitFailed:
@@ -159,7 +162,7 @@ func (m *Machine) Deadline() (Instant, bool) {
 }
 
 func (m *Machine) due() Instant {
-	at := min(m.idleDeadline(), m.warmDeadline())
+	at := min(m.idleDeadline(), m.warmDeadline(), m.patienceDeadline())
 	if len(m.short) > 0 {
 		at = min(at, m.allocationDeadline())
 	}
@@ -180,6 +183,9 @@ func (m *Machine) advance(to Instant) {
 		}
 		for m.warmDeadline() <= m.now {
 			m.recycle(m.warm.oldest)
+		}
+		for m.patienceDeadline() <= m.now {
+			m.redecide(m.patient.oldest)
 		}
 		m.allocate()
 	}

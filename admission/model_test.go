@@ -52,6 +52,7 @@ type modelEnv struct {
 	function                  FunctionID
 	generation                uint32
 	provisioned, ready, spent bool
+	answered                  bool
 	state                     state
 	invocation                InvocationID
 	born, idleSince           Instant
@@ -63,7 +64,10 @@ type modelWaiter struct {
 	invocation InvocationID
 	version    VersionID
 	generation uint32
+	reason     waitReason
 	spillover  bool
+	unmetered  bool
+	since      Instant
 }
 
 // A modelBucket remembers the tokens at a moment, in billionths of nothing: plain fractions
@@ -85,6 +89,7 @@ func (b *modelBucket) has(now Instant, capacity, perMinute int64) bool {
 }
 
 func (b *modelBucket) take() { b.tokens -= int64(time.Minute) }
+func (b *modelBucket) give() { b.tokens += int64(time.Minute) }
 
 func newModel(a Account) *model {
 	m := &model{account: a, functions: map[FunctionID]*modelFunction{}, versions: map[VersionID]*modelVersion{}, aliases: map[AliasID]alias{}, config: map[Target]*config{}}
@@ -175,10 +180,10 @@ func (m *model) room(id FunctionID) bool {
 	return m.count(m.inPool, permit)+m.count(m.inPool, provisioned) < m.account.Limit-m.reserved()
 }
 
-func (m *model) waitersOf(v VersionID, generation uint32) []modelWaiter {
+func (m *model) waitersOf(v VersionID, generation uint32, reason waitReason) []modelWaiter {
 	var ws []modelWaiter
 	for _, w := range m.waiters {
-		if w.version == v && w.generation == generation {
+		if w.version == v && w.generation == generation && w.reason == reason {
 			ws = append(ws, w)
 		}
 	}

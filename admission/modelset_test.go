@@ -4,6 +4,11 @@ import "slices"
 
 // setting predicts what a change of configuration does.
 func (m *model) setting(in Input) {
+	m.set(in)
+	m.redecideExcess()
+}
+
+func (m *model) set(in Input) {
 	switch in.kind {
 	case kindAccount:
 		m.account = *in.account
@@ -184,7 +189,7 @@ func (m *model) drain(id VersionID, generation uint32) {
 		m.shedOne(fleet)
 	}
 	boots := m.all(fleet, onDemand, is(booting))
-	for spare := len(boots) - len(m.waitersOf(id, generation)); spare > 0; spare-- {
+	for spare := len(boots) - len(m.waitersOf(id, generation, forBoot)); spare > 0; spare-- {
 		m.retire(boots[len(boots)-1])
 		boots = boots[:len(boots)-1]
 	}

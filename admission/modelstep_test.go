@@ -15,7 +15,7 @@ func (m *model) step(now Instant, in Input) []Effect {
 		m.arrive(in)
 	case kindCancel:
 		m.dropWaiter(in.invocation)
-	case kindBooted, kindInitFailed, kindFinished, kindLost:
+	case kindBooted, kindInitFailed, kindAnswered, kindFinished, kindLost:
 		if e := m.find(in.environment); e != nil {
 			m.environment(in.kind, e)
 		}
@@ -54,6 +54,12 @@ func (m *model) catchUp(to Instant) {
 			m.retire(e)
 			m.short()
 		}
+		m.redecideExcess()
+		for _, w := range slices.Clone(m.waiters) {
+			if w.reason != forBoot && w.since.Add(patience) <= m.now {
+				m.redecide(w)
+			}
+		}
 		m.allocate()
 	}
 	m.now = max(m.now, to)
@@ -66,6 +72,11 @@ func (m *model) due() Instant {
 	}
 	for _, e := range m.all(provisioned, isReady) {
 		at = min(at, e.born.Add(m.account.MaxAge))
+	}
+	for _, w := range m.waiters {
+		if w.reason != forBoot {
+			at = min(at, w.since.Add(patience))
+		}
 	}
 	for _, v := range m.short() {
 		f := m.functions[m.versions[v].function]
@@ -133,8 +144,17 @@ func (m *model) resolve(in Input) VersionID {
 	return v
 }
 
-func (m *model) arrive(in Input) {
-	id := m.resolve(in)
+func (m *model) arrive(in Input) { m.decide(in, m.resolve(in), true) }
+
+// requestsOf returns what limits the requests of a function, and the limit.
+func (m *model) requestsOf(f *modelFunction) (*modelBucket, int64, Reason) {
+	if f.reserved != Unreserved {
+		return &f.requests, int64(f.reserved) * 10, ReservedFunctionInvocationRateLimitExceeded
+	}
+	return &m.requests, int64(m.account.Limit) * 10, FunctionInvocationRateLimitExceeded
+}
+
+func (m *model) decide(in Input, id VersionID, patient bool) {
 	refuse := func(r Reason) { m.do(Effect{Do: Throttle, Invocation: in.invocation, Reason: r}) }
 	if id == 0 {
 		m.do(Effect{Do: Fail, Invocation: in.invocation})
@@ -146,10 +166,7 @@ func (m *model) arrive(in Input) {
 		refuse(ReservedFunctionConcurrentInvocationLimitExceeded)
 		return
 	}
-	requests, perSecond, reason := &m.requests, int64(m.account.Limit)*10, FunctionInvocationRateLimitExceeded
-	if f.reserved != Unreserved {
-		requests, perSecond, reason = &f.requests, int64(f.reserved)*10, ReservedFunctionInvocationRateLimitExceeded
-	}
+	requests, perSecond, reason := m.requestsOf(f)
 	if !in.unmetered && !requests.has(m.now, perSecond, perSecond*60) {
 		refuse(reason)
 		return
@@ -161,57 +178,102 @@ func (m *model) arrive(in Input) {
 		requests.take()
 		m.stamp(e, busy)
 		e.invocation = in.invocation
-		m.do(Effect{Do: Grant, Invocation: in.invocation, Environment: e.id, Version: id, Generation: e.generation, IsProvisioned: e.provisioned, Spillover: spillover})
+		m.do(Effect{Do: Grant, Invocation: in.invocation, Environment: e.id, Version: id, IsProvisioned: e.provisioned, Spillover: spillover})
 	}
+	wait := func(r waitReason, spillover bool) {
+		requests.take()
+		m.waiters = append(m.waiters, modelWaiter{in.invocation, id, v.generation, r, spillover, in.unmetered, m.now})
+	}
+	waits := slices.ContainsFunc(m.waiters, func(w modelWaiter) bool { return w.invocation == in.invocation })
 	spillover := false
 	if v.wanted > 0 {
 		usable := m.count(m.fleet(id), provisioned, isReady) - m.count(m.fleet(id), provisioned, isReady, is(booting))
 		spillover = usable > 0
 		warm := m.all(m.fleet(id), provisioned, is(idle))
 		rps := int64(v.wanted) * 10
-		if len(warm) > 0 && v.requests.has(m.now, rps, rps*60) {
+		ok := v.requests.has(m.now, rps, rps*60)
+		if len(warm) > 0 && ok {
 			v.requests.take()
 			grant(warm[len(warm)-1], false)
 			return
 		}
+		if patient && usable > 0 && len(warm) == 0 && ok && !waits && m.endings(id, true) > len(m.waitersOf(id, v.generation, forWarm)) {
+			v.requests.take()
+			wait(forWarm, false)
+			return
+		}
 	}
-	m.arriveOnDemand(in, id, spillover, grant, requests, refuse)
-}
-
-func (m *model) arriveOnDemand(in Input, id VersionID, spillover bool, grant func(*modelEnv, bool), requests *modelBucket, refuse func(Reason)) {
-	v := m.versions[id]
-	f := m.functions[v.function]
 	idles := m.all(m.fleet(id), onDemand, is(idle))
 	boots := m.all(m.fleet(id), onDemand, is(booting))
-	spare := len(boots) > len(m.waitersOf(id, v.generation))
-	free := m.free(v.function) > 0
-	if len(idles) > 0 && (free || spare) {
-		if !free {
+	spare := len(boots) > len(m.waitersOf(id, v.generation, forBoot))
+	free := m.free(v.function)
+	switch {
+	case len(idles) > 0 && (free > 0 || spare):
+		if free <= 0 {
 			m.retire(boots[len(boots)-1])
 		}
 		grant(idles[len(idles)-1], spillover)
-		return
-	}
-	if slices.ContainsFunc(m.waiters, func(w modelWaiter) bool { return w.invocation == in.invocation }) {
-		return
-	}
-	if !spare {
-		reason := ConcurrentInvocationLimitExceeded
-		if f.reserved != Unreserved {
-			reason = ReservedFunctionConcurrentInvocationLimitExceeded
-		}
-		if !free {
-			refuse(reason)
-			return
-		}
-		if !m.creationAllowed(f) {
-			refuse(ConcurrentInvocationLimitExceeded)
-			return
-		}
+	case waits:
+	case patient && free >= 0 && m.endings(id, false) > len(m.waitersOf(id, v.generation, forAnswered)):
+		wait(forAnswered, spillover)
+	case spare:
+		wait(forBoot, spillover)
+	case free <= 0 && f.reserved != Unreserved:
+		refuse(ReservedFunctionConcurrentInvocationLimitExceeded)
+	case free <= 0 || !m.creationAllowed(f):
+		refuse(ConcurrentInvocationLimitExceeded)
+	default:
 		m.boot(id, false)
+		wait(forBoot, spillover)
 	}
-	requests.take()
-	m.waiters = append(m.waiters, modelWaiter{in.invocation, id, v.generation, spillover})
+}
+
+// endings counts the busy environments of a version's generation that have answered.
+func (m *model) endings(id VersionID, prov bool) int {
+	if !m.versions[id].known {
+		return 0
+	}
+	return m.count(m.fleet(id), is(busy), func(e *modelEnv) bool { return e.answered && !e.spent && e.provisioned == prov })
+}
+
+// redecide decides anew on a waiter that waited in vain.
+func (m *model) redecide(w modelWaiter) {
+	m.dropWaiter(w.invocation)
+	v := m.versions[w.version]
+	f := m.functions[v.function]
+	if !w.unmetered {
+		b, _, _ := m.requestsOf(f)
+		b.give()
+	}
+	if w.reason == forWarm {
+		v.requests.give()
+	}
+	id := w.version
+	if !v.known || !f.known {
+		id = 0
+	}
+	m.decide(Input{invocation: w.invocation, unmetered: w.unmetered}, id, false)
+}
+
+// redecideExcess decides anew on waiters for which no environment is left that has answered.
+func (m *model) redecideExcess() {
+	for again := true; again; {
+		again = false
+		for _, w := range m.waiters {
+			if w.reason == forBoot {
+				continue
+			}
+			left := 0
+			if m.versions[w.version].generation == w.generation {
+				left = m.endings(w.version, w.reason == forWarm)
+			}
+			if ws := m.waitersOf(w.version, w.generation, w.reason); len(ws) > left {
+				m.redecide(ws[len(ws)-1])
+				again = true
+				break
+			}
+		}
+	}
 }
 
 func (m *model) creationAllowed(f *modelFunction) bool {
@@ -235,15 +297,20 @@ func (m *model) environment(k Kind, e *modelEnv) {
 	switch {
 	case k == kindLost:
 		m.lost(e)
+		m.redecideExcess()
+	case k == kindAnswered && e.state == busy:
+		e.answered = true
 	case k == kindFinished && e.state == busy:
-		e.invocation = 0
-		m.available(e)
+		e.invocation, e.answered = 0, false
+		m.finished(e)
+		m.redecideExcess()
 	case k == kindInitFailed && e.provisioned && e.state == booting && !e.ready:
 		m.retire(e)
 		m.failed(e.version)
+		m.redecideExcess()
 	case (k == kindBooted || k == kindInitFailed) && e.state == booting && !e.ready:
 		if !e.provisioned {
-			m.available(e)
+			m.booted(e)
 			return
 		}
 		v := m.versions[e.version]
@@ -278,27 +345,63 @@ func (m *model) complete(id VersionID) {
 	}
 }
 
-// available predicts where an environment goes that can take an invocation.
-func (m *model) available(e *modelEnv) {
-	v := m.versions[e.version]
-	current := v.known && v.generation == e.generation
-	if e.provisioned {
-		if e.spent {
-			m.retire(e)
+// serve gives an environment to a waiter.
+func (m *model) serve(e *modelEnv, w modelWaiter) {
+	m.dropWaiter(w.invocation)
+	m.stamp(e, busy)
+	e.invocation = w.invocation
+	m.do(Effect{Do: Grant, Invocation: w.invocation, Environment: e.id, Version: e.version,
+		Cold: w.reason == forBoot, IsProvisioned: e.provisioned, Spillover: w.spillover})
+}
+
+// booted predicts where an on-demand environment goes that has come up.
+func (m *model) booted(e *modelEnv) {
+	e.state = busy
+	for _, r := range []waitReason{forBoot, forAnswered} {
+		if ws := m.waitersOf(e.version, e.generation, r); len(ws) > 0 {
+			m.serve(e, ws[0])
 			return
 		}
-		m.stamp(e, idle)
+	}
+	m.settleDown(e)
+}
+
+// finished predicts where an environment goes that has ended its invocation.
+func (m *model) finished(e *modelEnv) {
+	if e.provisioned {
+		ws := m.waitersOf(e.version, e.generation, forWarm)
+		switch {
+		case e.spent:
+			m.retire(e)
+		case len(ws) > 0:
+			m.serve(e, ws[0])
+		default:
+			m.stamp(e, idle)
+		}
 		return
 	}
-	if ws := m.waitersOf(e.version, e.generation); len(ws) > 0 && !e.spent {
-		w := ws[0]
-		m.dropWaiter(w.invocation)
-		m.stamp(e, busy)
-		e.invocation = w.invocation
-		m.do(Effect{Do: Grant, Invocation: w.invocation, Environment: e.id, Version: e.version, Generation: e.generation, Cold: true, Spillover: w.spillover})
-		return
+	soon, cold := m.waitersOf(e.version, e.generation, forAnswered), m.waitersOf(e.version, e.generation, forBoot)
+	free := m.free(e.function)
+	switch {
+	case len(soon) > 0 && !m.worn(e) && free >= 0:
+		m.serve(e, soon[0])
+	case len(cold) > 0 && !e.spent:
+		m.serve(e, cold[0])
+	default:
+		m.settleDown(e)
+		for ws := soon; len(ws) > 0 && m.free(e.function) < 0; ws = m.waitersOf(e.version, e.generation, forAnswered) {
+			m.redecide(ws[len(ws)-1])
+		}
 	}
-	if e.spent || !current || m.now >= e.born.Add(m.account.MaxAge) {
+}
+
+func (m *model) worn(e *modelEnv) bool {
+	v := m.versions[e.version]
+	return e.spent || !v.known || v.generation != e.generation || m.now >= e.born.Add(m.account.MaxAge)
+}
+
+func (m *model) settleDown(e *modelEnv) {
+	if m.worn(e) {
 		m.retire(e)
 		return
 	}
@@ -314,7 +417,7 @@ func (m *model) lost(e *modelEnv) {
 		}
 		return
 	}
-	ws := m.waitersOf(e.version, e.generation)
+	ws := m.waitersOf(e.version, e.generation, forBoot)
 	sameFleet := func(x *modelEnv) bool { return x.version == e.version && x.generation == e.generation }
 	if e.state == booting && len(ws) > m.count(sameFleet, onDemand, is(booting)) {
 		m.dropWaiter(ws[0].invocation)

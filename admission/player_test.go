@@ -21,7 +21,7 @@ import (
 //	remove f | f:1 | f:prod
 //	arrive f[:q] i1[..i9] [roll=0.5] [unmetered]
 //	cancel i1[..i9]
-//	booted, initfailed, finished, lost   e1[..e9] | i1[..i9] | all
+//	booted, initfailed, answered, finished, lost   e1[..e9] | i1[..i9] | all
 //	reserve? f N, provision? f N      what the budget says of a wish
 //	tick, status f:q, free f, deadline
 type player struct {
@@ -76,7 +76,7 @@ func (p *player) command(line string) []string {
 		for _, i := range p.numbers(words[1], "i") {
 			effects = append(effects, p.step(Cancel(InvocationID(i)))...)
 		}
-	case "booted", "initfailed", "finished", "lost":
+	case "booted", "initfailed", "answered", "finished", "lost":
 		effects = p.environments(words[0], words[1])
 	case "status", "free", "deadline", "reserve?", "provision?":
 		return p.query(words)
@@ -220,6 +220,8 @@ func (p *player) environments(what, which string) []Effect {
 			effects = append(effects, p.step(Booted(e))...)
 		case "initfailed":
 			effects = append(effects, p.step(InitFailed(e))...)
+		case "answered":
+			effects = append(effects, p.step(Answered(e))...)
 		case "finished":
 			effects = append(effects, p.step(Finished(e))...)
 		case "lost":
@@ -234,7 +236,8 @@ func (p *player) which(what, which string) []EnvironmentID {
 	switch {
 	case which == "all":
 		for _, e := range p.made {
-			if what == "finished" && p.runs[e] != 0 || what != "finished" && p.boot[e] {
+			running := what == "finished" || what == "answered"
+			if running && p.runs[e] != 0 || !running && p.boot[e] {
 				ids = append(ids, e)
 			}
 		}
@@ -250,6 +253,9 @@ func (p *player) which(what, which string) []EnvironmentID {
 		for _, n := range p.numbers(which, "e") {
 			ids = append(ids, p.made[n-1])
 		}
+	}
+	if what == "answered" {
+		return ids
 	}
 	for _, e := range ids {
 		delete(p.runs, e)

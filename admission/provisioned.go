@@ -146,6 +146,7 @@ func (m *Machine) retarget(fi int32) {
 	}
 	m.shed(fi)
 	m.complete(fl)
+	m.redecideExcess(fi)
 }
 
 // shed gives up the provisioned environments that a fleet has too many, those first that
@@ -179,8 +180,9 @@ func (m *Machine) demote(fi int32) {
 		e := &m.environments[i]
 		younger := m.links[i].newer
 		if e.fleet == fi && e.state == busy {
+			m.spend(i)
 			m.dropProvisioned(i)
-			e.provisioned, e.spent = false, true
+			e.provisioned = false
 			fl.busy++
 			m.hold(e.function)
 		}
@@ -314,7 +316,8 @@ func (m *Machine) settle() {
 	}
 }
 
-// rest makes a provisioned environment idle, or retires it if it is spent.
+// rest gives a provisioned environment to who waits for it, makes it idle, or retires it if it
+// is spent.
 func (m *Machine) rest(i int32) {
 	e := &m.environments[i]
 	fl := &m.fleets[e.fleet]
@@ -322,6 +325,10 @@ func (m *Machine) rest(i int32) {
 		m.dropProvisioned(i)
 		m.queue(fl)
 		m.retire(i)
+		return
+	}
+	if fl.warmSoon.first != 0 {
+		m.serve(i, fl.warmSoon.first)
 		return
 	}
 	e.state = idle
@@ -342,9 +349,11 @@ func (m *Machine) recycle(i int32) {
 	fl := &m.fleets[e.fleet]
 	switch e.state {
 	case busy:
-		e.spent, e.born = true, m.now
+		m.spend(i)
+		e.born = m.now
 		m.remove(&m.warm, i)
 		m.append(&m.warm, i)
+		m.redecideExcess(e.fleet)
 		return
 	case idle:
 		m.unlink(&fl.warm, i)
@@ -371,9 +380,12 @@ func (m *Machine) lostProvisioned(i int32) {
 		m.unlink(&fl.warming, i)
 	}
 	failed := !e.ready
+	fi := e.fleet
+	m.countEnding(e, -1)
 	m.dropProvisioned(i)
 	m.forget(i)
 	m.retry(fl, failed)
+	m.redecideExcess(fi)
 }
 
 // attemptFailed retires a provisioned environment whose initialisation failed.
@@ -397,7 +409,7 @@ func (m *Machine) retry(fl *fleet, failed bool) {
 	}
 	for _, t := range m.configs {
 		parts := m.parts(t)
-		if !slices.ContainsFunc(parts, func(p part) bool { return p.version == fl.version }) {
+		if m.configOf(t).status == StatusFailed || !slices.ContainsFunc(parts, func(p part) bool { return p.version == fl.version }) {
 			continue
 		}
 		m.configOf(t).status = StatusFailed

@@ -87,7 +87,7 @@ func (t *trial) drawAccount() Account {
 
 func (t *trial) play(steps int) error {
 	for step := range steps {
-		t.now = t.now.Add([]time.Duration{0, 0, 0, time.Millisecond, 30 * time.Millisecond, time.Second, 20 * time.Second, 5 * time.Minute}[t.pick(8)])
+		t.now = t.now.Add([]time.Duration{0, 0, 0, 2 * time.Millisecond, 30 * time.Millisecond, time.Second, 20 * time.Second, 5 * time.Minute}[t.pick(8)])
 		// What falls due comes first and apart, so that the model can learn the environments
 		// it boots.
 		for _, in := range []Input{Tick(), t.input()} {
@@ -106,7 +106,7 @@ func (t *trial) input() Input {
 	if t.pick(3) == 0 {
 		target = Target{Alias: a}
 	}
-	switch t.pick(24) {
+	switch t.pick(26) {
 	case 0:
 		return Function(f, t.pick(8)-1)
 	case 1:
@@ -121,8 +121,10 @@ func (t *trial) input() Input {
 		return t.rare(f, v, a)
 	case 6:
 		return Cancel(InvocationID(t.pick(int(t.invocations) + 1)))
-	case 7, 8, 9, 10:
+	case 7, 8, 9:
 		return Finished(t.environment())
+	case 10, 18:
+		return Answered(t.environment())
 	case 11, 12, 13:
 		return Booted(t.environment())
 	case 14:

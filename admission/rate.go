@@ -46,6 +46,9 @@ func (b *bucket) has(now Instant, r rate) bool {
 // take uses one token; has must have reported one.
 func (b *bucket) take() { b.level -= token }
 
+// give returns a token that was not used; the next refill drops it if the bucket is full.
+func (b *bucket) give() { b.level += token }
+
 // next returns when a token will be there, having none at b.at.
 func (b *bucket) next(r rate) Instant {
 	if r.perMinute <= 0 || r.capacity <= 0 {
