@@ -17,9 +17,9 @@ const awsTime = "2006-01-02T15:04:05.000-0700"
 
 // runtimes are the ones that AWS accepts for new functions (2026).
 var runtimes = []string{
-	"nodejs20.x", "nodejs22.x", "nodejs24.x", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14",
-	"java8.al2", "java11", "java17", "java21", "java25", "dotnet8", "dotnet9", "dotnet10", "ruby3.2", "ruby3.3", "ruby3.4",
-	"provided.al2", "provided.al2023",
+	"nodejs20.x", "nodejs22.x", "nodejs24.x", "nodejs26.x", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14", "python3.15",
+	"java8.al2", "java8.al2023", "java11", "java11.al2023", "java17", "java17.al2023", "java21", "java25",
+	"dotnet8", "dotnet9", "dotnet10", "ruby3.2", "ruby3.3", "ruby3.4", "ruby4.0", "provided.al2", "provided.al2023",
 }
 
 // retired are those that it does not accept any more.
@@ -42,6 +42,22 @@ func (s *Service) checkRuntime(runtime string) error {
 		s.opt.Logger.Warn("another runtime version stands in", "runtime", runtime, "note", r.Note)
 	}
 	return err
+}
+
+// Violated gives an unknown runtime the answer that AWS gives it: it is checked behind the
+// front end that checks everything else.
+func (s *Service) Violated(_ *wire.Call, in wire.Struct, _ string) error {
+	var runtime wire.Opt[string]
+	switch in := in.(type) {
+	case *api.CreateFunctionRequest:
+		runtime = in.Runtime
+	case *api.UpdateFunctionConfigurationRequest:
+		runtime = in.Runtime
+	}
+	if runtime.OK && !slices.Contains(runtimes, runtime.V) && !slices.Contains(retired, runtime.V) {
+		return s.checkRuntime(runtime.V)
+	}
+	return nil
 }
 
 // reservedVariables are the names that a function cannot set (AWS: "Defined runtime

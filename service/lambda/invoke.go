@@ -177,7 +177,7 @@ func payload(c *wire.Call) ([]byte, error) {
 	if len(body) == 0 {
 		return []byte("{}"), nil
 	}
-	if json.Valid(body) {
+	if json.Valid(body) && utf8.Valid(body) {
 		return body, nil
 	}
 	return nil, userError("InvalidRequestContentException", "Could not parse request body into json: Could not parse payload into json: %s", parserDetail(body))
