@@ -141,10 +141,6 @@ func (e *Environment) look(c *call) (task, *conn) {
 	case c.chunk != nil:
 		return chunkTask, nil
 	case e.mu.process == stopped && !r.ending:
-		e.mu.process = starting
-		e.mu.starts++
-		e.mu.initStart = time.Now()
-		r.suppressed = true
 		return restartTask, nil
 	case e.mu.power != running && !r.ending:
 		return thawTask, nil

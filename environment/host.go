@@ -1,7 +1,6 @@
 package environment
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -14,7 +13,7 @@ import (
 
 // Options is what the environments of one server have in common.
 type Options struct {
-	Sandboxes Sandboxes
+	Sandboxes sandbox.Driver
 
 	// Dir receives weir's own bootstraps, in a directory named by their content.
 	Dir string
@@ -33,19 +32,12 @@ type Options struct {
 	// Credentials returns what a function in a scope signs its calls with; nil: none.
 	Credentials func(lambda.Scope) (keyID, secret, token string)
 
-	Egress sandbox.Egress // of every sandbox; if empty, sandbox.EgressNone
-
 	// FreezeAfter is how long an environment stays idle before it is frozen; 0 is 100 ms. The
 	// delay spares a busy environment the cost of freezing and thawing, about 0.1 ms, around
 	// every invocation.
 	FreezeAfter time.Duration
 
 	Logger *slog.Logger // nil: slog.Default()
-}
-
-// Sandboxes makes sandboxes.
-type Sandboxes interface {
-	Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error)
 }
 
 const defaultFreezeAfter = 100 * time.Millisecond
@@ -68,9 +60,6 @@ func Open(opt Options) (*Host, error) {
 	}
 	if opt.FreezeAfter == 0 {
 		opt.FreezeAfter = defaultFreezeAfter
-	}
-	if opt.Egress == "" {
-		opt.Egress = sandbox.EgressNone
 	}
 	if opt.EndpointURL == "" {
 		opt.EndpointURL = "http://" + sandbox.EndpointAddr

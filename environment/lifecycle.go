@@ -135,7 +135,7 @@ func (e *Environment) rejectInit(c *conn, errorType string, payload []byte) (res
 	return nil, badTransition("Ready", "InitError")
 }
 
-// watch takes note of every end of the command.
+// watch takes note of every end of the command, but not while it is started again.
 func (e *Environment) watch() {
 	for {
 		select {
@@ -144,34 +144,37 @@ func (e *Environment) watch() {
 				return
 			}
 			e.exited(x)
+		case <-e.hold:
+			select {
+			case <-e.resume:
+			case <-e.done:
+				return
+			}
 		case <-e.done:
 			return
 		}
 	}
 }
 
-// exited handles one end of the command. The end of one that was killed to be started again is
-// old news.
+// exited handles the end of the command. It is no news if the runtime had failed before.
 func (e *Environment) exited(x sandbox.Exit) {
 	e.mu.Lock()
-	e.mu.exits++
-	current := e.mu.exits == e.mu.starts
+	known := e.mu.process == stopped
 	e.mu.Unlock()
-	if !current {
+	if known {
 		return
 	}
 	e.drainConns()
 	e.mu.Lock()
-	if e.mu.exits != e.mu.starts || e.mu.phase > busy {
+	if e.mu.process == stopped || e.mu.phase > busy {
 		e.mu.Unlock()
 		return
 	}
-	was := e.mu.process
 	e.mu.process = stopped
 	e.mu.parked = nil
 	took := time.Since(e.mu.initStart)
 	switch {
-	case e.mu.phase == booting && was == starting:
+	case e.mu.phase == booting:
 		e.mu.Unlock()
 		errorType, text := e.describe(x)
 		if x.OutOfMem {

@@ -616,6 +616,7 @@ function assigned() {
   for (const [name, value] of Object.entries(wanted)) {
     if (process.env[name] !== value) process.env[name] = value; // setting TZ alone costs 6 ms
   }
+  process.chdir(process.env.LAMBDA_TASK_ROOT);
   require('module').Module._initPaths(); // NODE_PATH
 }
 

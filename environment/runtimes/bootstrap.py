@@ -537,6 +537,7 @@ def main():
         if "AWS_LAMBDA_RUNTIME_API" in os.environ:
             client = RuntimeClient(os.environ["AWS_LAMBDA_RUNTIME_API"])
         assigned()
+        os.chdir(os.environ["LAMBDA_TASK_ROOT"])
         set_up_logging(logging)
     else:
         sys.meta_path.insert(0, LoggingFinder)
