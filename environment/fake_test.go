@@ -394,7 +394,9 @@ func fakeHost(t testing.TB, command func(*fakeProcess), change ...func(*Options)
 		f(&opt)
 	}
 	opt.EndpointURL = "http://" + sandbox.EndpointAddr
-	return &Host{opt: opt, runtimeDir: "/nowhere"}, d
+	h := &Host{opt: opt, runtimeDir: "/nowhere"}
+	h.calls.New = newCall
+	return h, d
 }
 
 // startFake starts an environment of a provided.al2023 function with a timeout in seconds.
@@ -403,4 +405,22 @@ func startFake(t testing.TB, h *Host, timeoutSec int) *liveEnvironment {
 	return startSpec(t, h, Spec{Scope: testScope, Version: &lambda.Version{
 		Runtime: "provided.al2023", Handler: "bootstrap", TimeoutSec: timeoutSec, MemoryMB: 128,
 	}})
+}
+
+// A sink collects a streamed answer.
+type sink struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *sink) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

@@ -164,6 +164,7 @@ func startSpec(t testing.TB, h *Host, spec Spec) *liveEnvironment {
 	}
 	if h.opt.OpenLog == nil {
 		h = &Host{opt: h.opt, interpreters: h.interpreters, runtimeDir: h.runtimeDir, endpoint: h.endpoint}
+		h.calls.New = newCall
 		h.opt.OpenLog = le.logs.open
 	}
 	spec.Events = Events{

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/weir-run/weir/lambda"
@@ -48,6 +49,7 @@ type Host struct {
 	interpreters []interpreter
 	runtimeDir   string // the host directory shown as /var/runtime
 	endpoint     *http.Server
+	calls        sync.Pool // of *call
 }
 
 // Open unpacks the bootstraps and looks for the interpreters of this machine.
@@ -65,6 +67,7 @@ func Open(opt Options) (*Host, error) {
 		opt.EndpointURL = "http://" + sandbox.EndpointAddr
 	}
 	h := &Host{opt: opt}
+	h.calls.New = newCall
 	if opt.Endpoint != nil {
 		h.endpoint = &http.Server{
 			Handler:           opt.Endpoint,
