@@ -172,8 +172,11 @@ func (p *fakeProcess) exit(x sandbox.Exit) {
 	p.sandbox.exited <- x
 }
 
-// print writes a line of output and waits until it has been read.
-func (p *fakeProcess) print(text string) { fmt.Fprintln(p.sandbox.outW, text) }
+// print writes a line of output and, in a bubble, waits until it has been taken note of.
+func (p *fakeProcess) print(text string) {
+	fmt.Fprintln(p.sandbox.outW, text)
+	time.Sleep(1)
+}
 
 // dial connects to the Runtime API.
 func (p *fakeProcess) dial() (net.Conn, error) {
