@@ -236,7 +236,7 @@ func TestExit(t *testing.T) {
 				"RequestId: ID1 Error: "+tt.text+"\n"+
 				"Runtime.ExitError\n"+
 				"END RequestId: ID1\n"+
-				"REPORT RequestId: ID1\tDuration: 0.00 ms\tBilled Duration: 0 ms\tMemory Size: 128 MB\tMax Memory Used: "+memory+" MB\tStatus: error\tError Type: "+tt.reportType+"\n")
+				"REPORT RequestId: ID1\tDuration: 0.00 ms\tBilled Duration: 1 ms\tMemory Size: 128 MB\tMax Memory Used: "+memory+" MB\tStatus: error\tError Type: "+tt.reportType+"\n")
 			if o, _ := e.call(`"again"`); string(o.Payload) != `"again"` {
 				t.Errorf("next invocation: %+v", o)
 			}
@@ -369,7 +369,7 @@ func TestInitError(t *testing.T) {
 				"INIT_REPORT Init Duration: 0.00 ms\tPhase: invoke\tStatus: error\tError Type: " + tt.reported + "\n" +
 				"START RequestId: ID0 Version: $LATEST\n" +
 				"END RequestId: ID0\n" +
-				"REPORT RequestId: ID0\tDuration: 0.00 ms\tBilled Duration: 0 ms\tMemory Size: 128 MB\tMax Memory Used: 0 MB\tStatus: error\tError Type: " + tt.reported + "\n"
+				"REPORT RequestId: ID0\tDuration: 0.00 ms\tBilled Duration: 1 ms\tMemory Size: 128 MB\tMax Memory Used: 0 MB\tStatus: error\tError Type: " + tt.reported + "\n"
 			checkLog(t, e, ""+
 				"cannot start\n"+
 				"INIT_REPORT Init Duration: 0.00 ms\tPhase: init\tStatus: error\tError Type: "+tt.reported+"\n"+
