@@ -55,6 +55,7 @@ func TestNextHeaders(t *testing.T) {
 		inv.ClientContext = "{\"a\":\r\n1}"
 		deadline := time.Now().Add(3 * time.Second).UnixMilli()
 		e.Invoke(inv)
+		e.waitIdle()
 		event := <-events
 		if event.status != 200 || event.body != `{"k":"v"}` {
 			t.Errorf("event %d %s", event.status, event.body)
@@ -98,6 +99,7 @@ func TestNextHeadersLeftOut(t *testing.T) {
 		inv := e.invocation(``)
 		inv.TraceID = ""
 		e.Invoke(inv)
+		e.waitIdle()
 		event := <-events
 		if arn := event.header.Get("Lambda-Runtime-Invoked-Function-Arn"); arn != "arn:aws:lambda:us-east-1:123456789012:function:fn" {
 			t.Error(arn)
