@@ -21,6 +21,7 @@ const {
   UserCodeSyntaxError,
   MalformedStreamingHandler,
   CallbackHandlerDeprecated,
+  JSONStringifyError,
   NodeJsExit,
   UnhandledPromiseRejection,
   findRoots,
@@ -169,11 +170,11 @@ function parseJSON(text, name) {
   }
 }
 
-function serialize(result) {
+function serialize(result, ErrorType = Error) {
   try {
     return JSON.stringify(result === undefined ? null : result) ?? 'null';
   } catch {
-    throw new Error('Unable to stringify response body');
+    throw new ErrorType('Unable to stringify response body');
   }
 }
 
@@ -243,7 +244,7 @@ class Runtime {
 
   context(headers, context) {
     const deadline = headers['lambda-runtime-deadline-ms'];
-    return Object.assign(context, this.function, {
+    Object.assign(context, this.function, {
       clientContext: parseJSON(headers['lambda-runtime-client-context'], 'ClientContext'),
       identity: parseJSON(headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
       invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
@@ -251,6 +252,8 @@ class Runtime {
       tenantId: headers['lambda-runtime-aws-tenant-id'],
       getRemainingTimeInMillis: () => deadline - Date.now(),
     });
+    if (this.modern) context.xRayTraceId = headers['lambda-runtime-trace-id'];
+    return context;
   }
 
   async handleOnceNonStreaming(invocation) {
@@ -267,7 +270,7 @@ class Runtime {
       if (error !== undefined && error !== null) return this.fail(id, error);
       let answer;
       try {
-        answer = post(`/invocation/${id}/response`, serialize(result));
+        answer = post(`/invocation/${id}/response`, serialize(result, this.modern ? JSONStringifyError : Error));
       } catch (failure) {
         return this.fail(id, failure);
       }
@@ -417,6 +420,7 @@ async function begin(client) {
   client = client || new Client(process.env.AWS_LAMBDA_RUNTIME_API);
   const major = Number(/nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV || '')?.[1] ?? 0);
   const modern = major >= 24;
+  if (modern) global[REQUEST_ID] = '-';
   setUpErrors(client, modern);
   try {
     const handler = await load(process.env.LAMBDA_TASK_ROOT, process.env._HANDLER, modern);

@@ -21,6 +21,7 @@ const UserCodeSyntaxError = named('UserCodeSyntaxError');
 const MalformedStreamingHandler = named('MalformedStreamingHandler');
 const InvalidStreamingOperation = named('InvalidStreamingOperation');
 const CallbackHandlerDeprecated = named('CallbackHandlerDeprecated');
+const JSONStringifyError = named('JSONStringifyError');
 const NodeJsExit = named('NodeJsExit');
 
 class UnhandledPromiseRejection extends named('UnhandledPromiseRejection') {
@@ -166,6 +167,7 @@ module.exports = {
   MalformedStreamingHandler,
   InvalidStreamingOperation,
   CallbackHandlerDeprecated,
+  JSONStringifyError,
   NodeJsExit,
   UnhandledPromiseRejection,
   findRoots,
