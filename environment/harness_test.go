@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -230,4 +232,20 @@ func (e *liveEnvironment) call(payload string) (lambda.Outcome, Report) {
 	inv.LogTail = true
 	o := e.Invoke(inv)
 	return o, e.waitIdle()
+}
+
+var timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ`)
+
+// lineOf returns the number of the line of a file that holds a text.
+func lineOf(t *testing.T, file, text string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, ok := strings.Cut(string(content), text)
+	if !ok {
+		t.Fatalf("%s does not have %s", file, text)
+	}
+	return strconv.Itoa(strings.Count(before, "\n") + 1)
 }
