@@ -165,6 +165,7 @@ func (e *Environment) exited(x sandbox.Exit) {
 		return
 	}
 	e.drainConns()
+	x = e.wrapperExit(x)
 	e.mu.Lock()
 	if e.mu.process == stopped || e.mu.phase > busy {
 		e.mu.Unlock()

@@ -1,0 +1,70 @@
+// Command gofunction is a function on AWS's client for Go, for the tests.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+type order struct {
+	Do   string `json:"do"`
+	Size int    `json:"size"`
+}
+
+func handle(ctx context.Context, o order) (any, error) {
+	switch o.Do {
+	case "error":
+		return nil, errors.New("as ordered")
+	case "panic":
+		panic("as ordered")
+	case "exit":
+		os.Exit(3)
+	case "print":
+		fmt.Println("printed")
+		fmt.Fprint(os.Stderr, "no line end")
+	case "sleep":
+		time.Sleep(time.Minute)
+	case "large":
+		return strings.Repeat("x", o.Size), nil
+	case "context":
+		c, _ := lambdacontext.FromContext(ctx)
+		deadline, _ := ctx.Deadline()
+		left := time.Until(deadline)
+		return []any{c.AwsRequestID, c.InvokedFunctionArn, c.ClientContext.Custom, left > 0 && left <= 10*time.Second,
+			lambdacontext.FunctionName, lambdacontext.MemoryLimitInMB, os.Getenv("_X_AMZN_TRACE_ID")}, nil
+	case "leave":
+		return nil, os.WriteFile(os.Getenv("TMPDIR")+"/left", []byte("behind"), 0o600)
+	case "find":
+		b, err := os.ReadFile(os.Getenv("TMPDIR") + "/left")
+		return string(b), err
+	}
+	return o, nil
+}
+
+func stream(o order) (*events.LambdaFunctionURLStreamingResponse, error) {
+	var body io.Reader = strings.NewReader("streamed")
+	if o.Do == "error" {
+		body = io.MultiReader(body, failing{})
+	}
+	return &events.LambdaFunctionURLStreamingResponse{StatusCode: 200, Body: body}, nil
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("mid stream") }
+
+func main() {
+	if os.Getenv("_HANDLER") == "stream" {
+		lambda.Start(stream)
+	}
+	lambda.Start(handle)
+}
