@@ -20,6 +20,8 @@ import (
 
 var testScope = lambda.Scope{Account: "123456789012", Region: "us-east-1"}
 
+var testLogger = slog.New(slog.DiscardHandler)
+
 // patience is how long a test waits for what should happen soon.
 const patience = 20 * time.Second
 
