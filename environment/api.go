@@ -130,7 +130,8 @@ func (c *conn) response(q *request, id []byte, failed bool) bool {
 	}
 	b := c.in.body(q)
 	c.goOn(q)
-	if streaming && !failed {
+	// AWS's Go client does not say that it streams: it sends every answer in chunks.
+	if (streaming || q.chunked) && !failed {
 		if cl := e.claimStream(id); cl != nil {
 			return c.streamBody(q, id, &b, cl)
 		}

@@ -1,41 +1,25 @@
 package environment
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/weir-run/weir/lambda"
 )
 
-// goFunction builds the function in testdata once and returns the directory of its package.
-var goFunction = sync.OnceValues(func() (string, error) {
-	dir, err := filepath.Abs(filepath.Join(buildDir, "gofunction"))
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bootstrap"), "./testdata/gofunction").CombinedOutput()
-	if err != nil {
-		return "", &buildError{string(out), err}
-	}
-	return dir, nil
-})
-
-type buildError struct {
-	out string
-	err error
-}
-
-func (e *buildError) Error() string { return e.err.Error() + "\n" + e.out }
-
 // startGo starts an environment of the function on AWS's Go client.
 func startGo(t testing.TB, h *Host, v lambda.Version) *liveEnvironment {
 	t.Helper()
-	dir, err := goFunction()
+	program, err := os.Executable()
 	if err != nil {
-		t.Skipf("cannot build a Go function: %v", err)
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(dir, "bootstrap")); err != nil {
+		t.Fatal(err)
 	}
 	v.Runtime = "provided.al2023"
 	if v.Handler == "" {

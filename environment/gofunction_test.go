@@ -1,5 +1,4 @@
-// Command gofunction is a function on AWS's client for Go, for the tests.
-package main
+package environment
 
 import (
 	"context"
@@ -11,16 +10,17 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambda"
+	awslambda "github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
+// An order tells the function on AWS's Go client what to do.
 type order struct {
 	Do   string `json:"do"`
 	Size int    `json:"size"`
 }
 
-func handle(ctx context.Context, o order) (any, error) {
+func handleOrder(ctx context.Context, o order) (any, error) {
 	switch o.Do {
 	case "error":
 		return nil, errors.New("as ordered")
@@ -50,21 +50,22 @@ func handle(ctx context.Context, o order) (any, error) {
 	return o, nil
 }
 
-func stream(o order) (*events.LambdaFunctionURLStreamingResponse, error) {
+func streamOrder(o order) (*events.LambdaFunctionURLStreamingResponse, error) {
 	var body io.Reader = strings.NewReader("streamed")
 	if o.Do == "error" {
-		body = io.MultiReader(body, failing{})
+		body = io.MultiReader(body, failingReader{})
 	}
 	return &events.LambdaFunctionURLStreamingResponse{StatusCode: 200, Body: body}, nil
 }
 
-type failing struct{}
+type failingReader struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, errors.New("mid stream") }
+func (failingReader) Read([]byte) (int, error) { return 0, errors.New("mid stream") }
 
-func main() {
+// goFunction is the function: the test binary is its own bootstrap.
+func goFunction() {
 	if os.Getenv("_HANDLER") == "stream" {
-		lambda.Start(stream)
+		awslambda.Start(streamOrder)
 	}
-	lambda.Start(handle)
+	awslambda.Start(handleOrder)
 }
