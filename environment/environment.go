@@ -209,6 +209,7 @@ func (e *Environment) sandboxSpec(group, stream string) sandbox.Spec {
 		Runtime:     e.host.runtimeDir,
 		MemoryMB:    v.MemoryMB,
 		EphemeralMB: v.EphemeralMB,
+		Egress:      e.host.opt.Egress,
 	}
 	if r.interpreter == nil {
 		return s

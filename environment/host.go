@@ -33,6 +33,8 @@ type Options struct {
 	// Credentials returns what a function in a scope signs its calls with; nil: none.
 	Credentials func(lambda.Scope) (keyID, secret, token string)
 
+	Egress sandbox.Egress // of every sandbox; if empty, the driver's default
+
 	// FreezeAfter is how long an environment stays idle before it is frozen; 0 is 100 ms. The
 	// delay spares a busy environment the cost of freezing and thawing, about 0.1 ms, around
 	// every invocation.
