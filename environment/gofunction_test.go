@@ -42,9 +42,9 @@ func handleOrder(ctx context.Context, o order) (any, error) {
 		return []any{c.AwsRequestID, c.InvokedFunctionArn, c.ClientContext.Custom, left > 0 && left <= 10*time.Second,
 			lambdacontext.FunctionName, lambdacontext.MemoryLimitInMB, os.Getenv("_X_AMZN_TRACE_ID")}, nil
 	case "leave":
-		return nil, os.WriteFile(os.Getenv("TMPDIR")+"/left", []byte("behind"), 0o600)
+		return nil, os.WriteFile(os.TempDir()+"/left", []byte("behind"), 0o600)
 	case "find":
-		b, err := os.ReadFile(os.Getenv("TMPDIR") + "/left")
+		b, err := os.ReadFile(os.TempDir() + "/left")
 		return string(b), err
 	}
 	return o, nil

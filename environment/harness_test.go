@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,41 +14,12 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/lambda"
-	"github.com/weir-run/weir/sandbox"
 )
 
 var testScope = lambda.Scope{Account: "123456789012", Region: "us-east-1"}
 
-var testLogger = slog.New(slog.DiscardHandler)
-
 // patience is how long a test waits for what should happen soon.
 const patience = 20 * time.Second
-
-// processHost opens a Host whose functions run as plain processes.
-func processHost(t testing.TB, change ...func(*Options)) *Host {
-	t.Helper()
-	logger := slog.New(slog.DiscardHandler)
-	driver, err := sandbox.Open(sandbox.Options{Mechanism: sandbox.Process, Dir: t.TempDir(), Logger: logger})
-	if err != nil {
-		t.Skipf("no process sandboxes here: %v", err)
-	}
-	t.Cleanup(func() { driver.Close() })
-	opt := Options{
-		Sandboxes:   driver,
-		Dir:         t.TempDir(),
-		Credentials: func(lambda.Scope) (string, string, string) { return "AKID", "secret", "token" },
-		EndpointURL: "http://127.0.0.1:4566",
-		Logger:      logger,
-	}
-	for _, f := range change {
-		f(&opt)
-	}
-	h, err := Open(opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
 
 // needRuntime skips a test of a runtime this machine cannot run.
 func needRuntime(t testing.TB, h *Host, id string) {
@@ -167,9 +137,7 @@ func startSpec(t testing.TB, h *Host, spec Spec) *liveEnvironment {
 		gone:  make(chan error, 10),
 	}
 	if h.opt.OpenLog == nil {
-		h = &Host{opt: h.opt, interpreters: h.interpreters, runtimeDir: h.runtimeDir, endpoint: h.endpoint}
-		h.calls.New = newCall
-		h.opt.OpenLog = le.logs.open
+		h = h.with(func(o *Options) { o.OpenLog = le.logs.open })
 	}
 	spec.Events = Events{
 		Ready: func(_ *Environment, i Init) { le.ready <- i },

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/sandbox"
 )
 
 const nodeApp = `
@@ -141,7 +142,7 @@ func TestNodeErrors(t *testing.T) {
 		{"boom.handler", `{"errorType":"Error","errorMessage":"at load","trace":["Error: at load","    at Object.<anonymous> (/var/task/boom.js:1:7)"`, "", true},
 		{"rejects.handler", `{"errorType":"Runtime.UnhandledPromiseRejection","errorMessage":"Error: at load","trace":[`, "Unhandled Promise Rejection", true},
 	}
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "nodejs20.x")
 	line := lineOf(t, "runtimes/index.mjs", "const result = this.handler(JSON.parse(body.toString()), context")
 	for _, tt := range tests {
@@ -166,7 +167,7 @@ func TestNodeErrors(t *testing.T) {
 // A rejection that nobody handles and an answer at the same time: the answer counts, the process
 // ends, and the next invocation finds a new one (recorded for nodejs22.x).
 func TestNodeAnswerThenRejection(t *testing.T) {
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "nodejs20.x")
 	e := startFunction(t, h, lambda.Version{Runtime: "nodejs20.x", Handler: "app.handler"}, map[string]string{
 		"app.js": "let n = 0; exports.handler = async () => { if (n++ > 0) return 'used'; (async () => { throw new Error('x'); })(); return 'fresh'; }",
@@ -194,7 +195,7 @@ func TestNode24(t *testing.T) {
 		{"app.streamHTTP", "{\"statusCode\":201}\x00\x00\x00\x00\x00\x00\x00\x00body"},
 		{"esm.handler", `"esm"`},
 	}
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "nodejs24.x")
 	for _, tt := range tests {
 		t.Run(tt.handler, func(t *testing.T) {
@@ -209,7 +210,7 @@ func TestNode24(t *testing.T) {
 }
 
 func TestNodeJSONLog(t *testing.T) {
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "nodejs20.x")
 	e := startFunction(t, h, lambda.Version{Runtime: "nodejs20.x", Handler: "app.handler",
 		Environment: map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "WARN"}}, map[string]string{

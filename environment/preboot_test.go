@@ -118,7 +118,7 @@ exports.handler = async (event, context) => [helper, process.env.MINE, process.e
 	for _, id := range []string{"python3.11", "nodejs20.x"} {
 		for _, early := range []bool{false, true} {
 			d := &prebootDriver{early: early, started: make(chan []string, 1)}
-			h := processHost(t, func(o *Options) { o.Sandboxes = d })
+			h := hostOn(t, sandbox.Process).with(func(o *Options) { o.Sandboxes = d })
 			needRuntime(t, h, id)
 			env := map[string]string{"MINE": "yes", "TZ": "Europe/Berlin"}
 			if id == "nodejs20.x" {

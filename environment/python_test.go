@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/sandbox"
 )
 
 // A handlerTest runs a handler once and compares what the caller and the log get. In the
@@ -20,7 +21,10 @@ type handlerTest struct {
 
 // runHandlers runs handlers of one package, in parallel.
 func runHandlers(t *testing.T, runtime string, files map[string]string, tests []handlerTest) {
-	h := processHost(t)
+	eachHost(t, func(t *testing.T, h *Host) { runHandlersOn(t, h, runtime, files, tests) })
+}
+
+func runHandlersOn(t *testing.T, h *Host, runtime string, files map[string]string, tests []handlerTest) {
 	needRuntime(t, h, runtime)
 	for _, tt := range tests {
 		t.Run(tt.handler, func(t *testing.T) {
@@ -210,7 +214,7 @@ func TestPythonHandlers(t *testing.T) {
 
 // An exception at import has the frames of the import machinery, as on AWS.
 func TestPythonImportError(t *testing.T) {
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "python3.11")
 	e := startFunction(t, h, lambda.Version{Runtime: "python3.11", Handler: "boom.handler"}, pythonFiles)
 	if i := e.waitReady(); i.Err == nil || i.ErrorType != "Runtime.Unknown" {
@@ -231,7 +235,7 @@ func TestPythonImportError(t *testing.T) {
 
 // A handler that cannot take the arguments fails in the runtime's own frame.
 func TestPythonWrongSignature(t *testing.T) {
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "python3.11")
 	for handler, message := range map[string]string{
 		"app.no_arguments": "no_arguments() takes 0 positional arguments but 2 were given",
@@ -252,7 +256,7 @@ func TestPythonWrongSignature(t *testing.T) {
 // Since Python 3.12 characters beyond ASCII are not escaped; the runtime id decides, not the
 // interpreter that stands in for it.
 func TestPythonUnicode(t *testing.T) {
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "python3.13")
 	e := startFunction(t, h, lambda.Version{Runtime: "python3.13", Handler: "app.echo"}, pythonFiles)
 	e.waitReady()
@@ -263,7 +267,7 @@ func TestPythonUnicode(t *testing.T) {
 
 // AWS_LAMBDA_LOG_FORMAT and _LEVEL shape the log.
 func TestPythonJSONLog(t *testing.T) {
-	h := processHost(t)
+	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "python3.11")
 	e := startFunction(t, h, lambda.Version{Runtime: "python3.11", Handler: "app.handler",
 		Environment: map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}}, map[string]string{
@@ -279,5 +283,30 @@ func TestPythonJSONLog(t *testing.T) {
 		if !strings.Contains(log, strings.ReplaceAll(part, `\n`, `\n`)) {
 			t.Errorf("no %s in\n%s", part, log)
 		}
+	}
+}
+
+// A function that uses more memory than it may is killed (only where memory is limited).
+func TestOutOfMemory(t *testing.T) {
+	h := hostOn(t, sandbox.Namespace)
+	needRuntime(t, h, "python3.11")
+	e := startFunction(t, h, lambda.Version{Runtime: "python3.11", Handler: "app.handler", MemoryMB: 128}, map[string]string{
+		"app.py": "def handler(event, context):\n    print('filling')\n    return len(bytearray(event << 20))\n",
+	})
+	e.waitReady()
+	if o, _ := e.call(`10`); string(o.Payload) != "10485760" {
+		t.Errorf("%s", o.Payload)
+	}
+	o, r := e.call(`500`)
+	checkOutcome(t, o, "Runtime.ExitError",
+		`{"errorType":"Runtime.ExitError","errorMessage":"RequestId: 00000000-0000-4000-8000-000000000002 Error: Runtime exited with error: signal: killed"}`)
+	if r.Status != Failed || r.ErrorType != "Runtime.OutOfMemory" || r.MaxMemoryMB != 128 {
+		t.Errorf("%+v", r)
+	}
+	if !strings.HasSuffix(string(o.LogTail), "\tMax Memory Used: 128 MB\tStatus: error\tError Type: Runtime.OutOfMemory\n") {
+		t.Errorf("%s", o.LogTail)
+	}
+	if o, _ := e.call(`10`); string(o.Payload) != "10485760" {
+		t.Errorf("%s", o.Payload)
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/sandbox"
 )
 
 // benchmarkFunction measures one invocation after the other of a real runtime that echoes 1 KB.
 func benchmarkFunction(b *testing.B, start func(h *Host) *liveEnvironment) {
-	h := processHost(b, func(o *Options) {
+	h := hostOn(b, sandbox.Process).with(func(o *Options) {
 		o.OpenLog = func(lambda.Scope, string, string) (io.WriteCloser, error) { return discardLog{}, nil }
 	})
 	e := start(h)
