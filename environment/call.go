@@ -165,6 +165,13 @@ func (e *Environment) answerLocked(o lambda.Outcome) {
 	c.rouse()
 }
 
+// rouseLocked makes the waiting caller look again, if there is one.
+func (e *Environment) rouseLocked() {
+	if e.mu.run.call != nil {
+		e.mu.run.call.rouse()
+	}
+}
+
 // rouse makes the caller look again.
 func (c *call) rouse() {
 	select {

@@ -164,7 +164,9 @@ func (e *Environment) boot(ctx context.Context) {
 		"\tRuntime Version ARN: " + e.runtime.versionARN(e.spec.Scope))
 	if e.runtime.Note != "" {
 		e.stream.line("WARN " + e.runtime.Note)
-		e.log.Warn(e.runtime.Note)
+		if _, warned := e.host.warned.LoadOrStore(e.runtime.ID, true); !warned {
+			e.log.Warn(e.runtime.Note)
+		}
 	}
 	e.stream.flush()
 
@@ -271,7 +273,6 @@ func (e *Environment) lose(err error) {
 	e.leaveBootingLocked(gone)
 	e.answerLocked(e.sandboxFailure(e.mu.run.requestID))
 	e.mu.Unlock()
-	e.log.Error("an execution environment is lost", "err", err)
 	if e.spec.Events.Gone != nil {
 		e.spec.Events.Gone(e, err)
 	}

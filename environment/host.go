@@ -52,6 +52,7 @@ type Host struct {
 	runtimeDir   string // the host directory shown as /var/runtime
 	endpoint     *http.Server
 	calls        sync.Pool // of *call
+	warned       sync.Map  // runtime ids whose stand-in the server's log has been told of
 }
 
 // Open unpacks the bootstraps and looks for the interpreters of this machine.
@@ -94,9 +95,9 @@ type Spec struct {
 	Events      Events
 }
 
-// Events are the callbacks of an environment. They are called from its own goroutines, one at a
-// time, and must not block: the environment stands still meanwhile. Close must not be called
-// from within one, except on a goroutine of its own. After Close has been called none is.
+// Events are the callbacks of an environment. They are called from its own goroutines, or from
+// the one inside Invoke, and must not block: the environment stands still meanwhile. Close waits
+// for them, so it must not be called from within one; after Close has returned none is called.
 type Events struct {
 	// Ready is called once, when INIT has ended: the runtime asked for its first invocation,
 	// or Init.Err says why not. Either way the environment can take an invocation; after a

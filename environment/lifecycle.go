@@ -39,9 +39,7 @@ func (e *Environment) poll(c *conn) *apiAnswer {
 	case !r.delivered || r.to == nil: // the connection that had the event is gone: once more
 		r.delivered = false
 		e.mu.parked = c
-		if r.call != nil {
-			r.call.rouse()
-		}
+		e.rouseLocked()
 		e.mu.Unlock()
 		return nil
 	}
@@ -51,20 +49,26 @@ func (e *Environment) poll(c *conn) *apiAnswer {
 
 // endInit ends INIT: the runtime asks for its first invocation.
 func (e *Environment) endInit(c *conn) *apiAnswer {
+	e.mu.Lock()
+	took := time.Since(e.mu.initStart)
+	booted := e.mu.phase == booting
+	e.mu.Unlock()
 	if err := e.sb.Settle(); err != nil {
 		e.log.Error("limiting the CPU of an environment", "err", err)
 	}
-	now := time.Now()
+	e.output.catchUp() // what INIT printed stands before the first START
+	if booted && e.spec.Provisioned {
+		e.stream.initReport(took, "init", Success, "")
+	}
 	e.mu.Lock()
 	if e.mu.process != starting || c.start != e.mu.starts || e.mu.phase > busy {
 		e.mu.Unlock()
 		return &apiGone
 	}
 	e.mu.process = ready
-	took := now.Sub(e.mu.initStart)
 	e.mu.parked = c
-	if e.mu.phase == busy { // inside an invocation, which has been waiting for this
-		e.mu.run.call.rouse()
+	if !booted { // inside an invocation, which has been waiting for this
+		e.rouseLocked()
 		e.mu.Unlock()
 		return nil
 	}
@@ -73,10 +77,6 @@ func (e *Environment) endInit(c *conn) *apiAnswer {
 		e.mu.init = took
 	}
 	e.mu.Unlock()
-	if e.spec.Provisioned {
-		e.output.catchUp()
-		e.stream.initReport(took, "init", Success, "")
-	}
 	e.ready(Init{Duration: took})
 	return nil
 }
@@ -125,7 +125,7 @@ func (e *Environment) rejectInit(c *conn, errorType string, payload []byte) (res
 	took := time.Since(e.mu.initStart)
 	switch e.mu.phase {
 	case booting:
-		err := fmt.Errorf("INIT failed: %s", payload)
+		err := fmt.Errorf("INIT failed: %.1000s", payload)
 		return func() { e.initFailed(took, Failed, errorType, err) }, nil
 	case busy:
 		f := failure{status: Failed, errorType: errorType, payload: payload, answer: payloadType(payload)}
@@ -159,7 +159,7 @@ func (e *Environment) watch() {
 // exited handles the end of the command. It is no news if the runtime had failed before.
 func (e *Environment) exited(x sandbox.Exit) {
 	e.mu.Lock()
-	known := e.mu.process == stopped
+	known, took := e.mu.process == stopped, time.Since(e.mu.initStart)
 	e.mu.Unlock()
 	if known {
 		return
@@ -173,7 +173,6 @@ func (e *Environment) exited(x sandbox.Exit) {
 	}
 	e.mu.process = stopped
 	e.mu.parked = nil
-	took := time.Since(e.mu.initStart)
 	switch {
 	case e.mu.phase == booting:
 		e.mu.Unlock()
