@@ -41,12 +41,16 @@ var commonErrors = []ErrorShape{
 	{Code: "ValidationException", Query: "ValidationError", Status: 400, Message: "message"},
 }
 
-// errorShape returns the description of an exception. One that neither the service nor
-// AWS in general has is the sender's fault.
+// errorShape returns the description of an exception, which may be named by its code of
+// awsQuery as well. One that neither the service nor AWS in general has is the sender's
+// fault.
 func (s *Service) errorShape(code string) ErrorShape {
 	byCode := func(e ErrorShape, code string) int { return cmp.Compare(e.Code, code) }
 	if s != nil {
 		if i, ok := slices.BinarySearchFunc(s.Errors, code, byCode); ok {
+			return s.Errors[i]
+		}
+		if i := slices.IndexFunc(s.Errors, func(e ErrorShape) bool { return e.Query == code }); i >= 0 {
 			return s.Errors[i]
 		}
 	}
@@ -113,7 +117,6 @@ func (c *Call) fail(err error) {
 	}
 	shape := c.Service.errorShape(e.Code)
 	c.errorHeaders(e, &shape)
-	status := shape.Status
 	var body []byte
 	switch c.Protocol {
 	case AWSQuery:
@@ -122,12 +125,9 @@ func (c *Call) fail(err error) {
 		body = c.errorCBOR(e, &shape)
 	default:
 		body = c.errorJSON(e, &shape)
-		if c.Protocol != RestJSON && status == http.StatusForbidden {
-			status = http.StatusBadRequest // awsJson has no other status for the sender's fault
-		}
 	}
 	c.status = 0
-	c.respond(status, body)
+	c.respond(shape.Status, body)
 }
 
 // errorHeaders sets the headers of an error: its members that travel there, its type in
@@ -139,7 +139,7 @@ func (c *Call) errorHeaders(e *lambda.Error, shape *ErrorShape) {
 		h["Smithy-Protocol"] = smithyCBOR
 	}
 	if c.Protocol == RestJSON {
-		h["X-Amzn-Errortype"] = []string{e.Code}
+		h["X-Amzn-Errortype"] = []string{shape.Code}
 	}
 	for name, value := range e.Fields {
 		if m := memberNamed(shape.Members, name); m != nil && m.In == InHeader {
@@ -168,38 +168,48 @@ func bodyFields(e *lambda.Error, shape *ErrorShape) []string {
 }
 
 // typeName is an exception's name in a body; awsJson1.0 and CBOR put a name space before it.
-func (c *Call) typeName(code string) string {
+func (c *Call) typeName(shape *ErrorShape) string {
 	if c.Service != nil && c.Service.TypeSpace != "" && (c.Protocol == JSON10 || c.Protocol == CBOR) {
-		return c.Service.TypeSpace + "#" + code
+		return c.Service.TypeSpace + "#" + shape.Code
 	}
-	return code
+	return shape.Code
 }
 
 func (c *Call) errorJSON(e *lambda.Error, shape *ErrorShape) []byte {
 	b := append(c.out[:0], '{')
 	if c.Protocol != RestJSON {
-		b = append(b, `"__type":`...)
-		b = append(appendJSONString(b, c.typeName(e.Code)), ',')
+		b = appendJSONString(append(b, `"__type":`...), c.typeName(shape))
 	}
 	for _, name := range bodyFields(e, shape) {
-		b = append(appendJSONString(b, name), ':')
+		b = appendJSONName(b, name)
 		value := e.Fields[name]
 		if m := memberNamed(shape.Members, name); m != nil && m.Type.Kind != String && json.Valid([]byte(value)) {
 			b = append(b, value...) // a number, or a structure that is JSON already
 		} else {
 			b = appendJSONString(b, value)
 		}
-		b = append(b, ',')
 	}
-	b = append(appendJSONString(b, shape.Message), ':')
-	c.out = append(appendJSONString(b, e.Message), '}')
+	if e.Message != "" {
+		b = appendJSONString(appendJSONName(b, shape.Message), e.Message)
+	}
+	c.out = append(b, '}')
 	return c.out
 }
 
+func appendJSONName(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	return append(appendJSONString(b, name), ':')
+}
+
 func (c *Call) errorCBOR(e *lambda.Error, shape *ErrorShape) []byte {
-	names := bodyFields(e, shape)
-	b := appendCBORHead(c.out[:0], cborMap, uint64(len(names)+2))
-	b = appendCBORText(appendCBORText(b, "__type"), c.typeName(e.Code))
+	names, size := bodyFields(e, shape), uint64(1)
+	if e.Message != "" {
+		size++
+	}
+	b := appendCBORHead(c.out[:0], cborMap, size+uint64(len(names)))
+	b = appendCBORText(appendCBORText(b, "__type"), c.typeName(shape))
 	for _, name := range names {
 		b = appendCBORText(b, name)
 		m := memberNamed(shape.Members, name)
@@ -209,8 +219,11 @@ func (c *Call) errorCBOR(e *lambda.Error, shape *ErrorShape) []byte {
 			b = appendCBORText(b, e.Fields[name])
 		}
 	}
-	c.out = appendCBORText(appendCBORText(b, shape.Message), e.Message)
-	return c.out
+	if e.Message != "" {
+		b = appendCBORText(appendCBORText(b, shape.Message), e.Message)
+	}
+	c.out = b
+	return b
 }
 
 func (c *Call) errorXML(e *lambda.Error, shape *ErrorShape) []byte {

@@ -136,7 +136,7 @@ type Dictionary interface {
 }
 
 // Map makes a Dictionary of a map: (*Map[T])(&s.Field). A map inside of a list or map has
-// this type itself.
+// this type itself. A map of structures is a StructMap.
 type Map[T any] map[string]T
 
 // IsNil reports whether the map is absent.
@@ -146,8 +146,10 @@ func (m *Map[T]) IsNil() bool { return *m == nil }
 func (m *Map[T]) Len() int { return len(*m) }
 
 // Keys returns the keys in order.
-func (m *Map[T]) Keys() []string {
-	keys := slices.AppendSeq(make([]string, 0, len(*m)), maps.Keys(*m))
+func (m *Map[T]) Keys() []string { return sortedKeys(*m) }
+
+func sortedKeys[T any](m map[string]T) []string {
+	keys := slices.AppendSeq(make([]string, 0, len(m)), maps.Keys(m))
 	slices.Sort(keys)
 	return keys
 }
@@ -170,6 +172,43 @@ func (m *Map[T]) New() any { return new(T) }
 
 // Set stores the value that New returned a pointer to.
 func (m *Map[T]) Set(key string, p any) { (*m)[key] = *p.(*T) }
+
+// StructMap is a Map of structures. It holds pointers: a Go map reserves room for eight
+// values, which is much for the usual one or two attributes.
+type StructMap[T any, P interface {
+	*T
+	Struct
+}] map[string]P
+
+// IsNil reports whether the map is absent.
+func (m *StructMap[T, P]) IsNil() bool { return *m == nil }
+
+// Len returns the number of entries.
+func (m *StructMap[T, P]) Len() int { return len(*m) }
+
+// Keys returns the keys in order.
+func (m *StructMap[T, P]) Keys() []string { return sortedKeys(*m) }
+
+// Get returns the value of a key; a nil pointer counts as an empty structure.
+func (m *StructMap[T, P]) Get(key string) any {
+	if v := (*m)[key]; v != nil {
+		return v
+	}
+	return P(new(T))
+}
+
+// Make makes an absent map empty.
+func (m *StructMap[T, P]) Make() {
+	if *m == nil {
+		*m = StructMap[T, P]{}
+	}
+}
+
+// New returns a zero structure.
+func (m *StructMap[T, P]) New() any { return P(new(T)) }
+
+// Set stores the structure that New returned.
+func (m *StructMap[T, P]) Set(key string, p any) { (*m)[key] = p.(P) }
 
 // Events is the answer of an operation that streams: it sends events until it returns.
 // An error it returns ends the stream as an exception of the service.
