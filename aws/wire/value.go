@@ -217,6 +217,7 @@ type Events[T any] func(send func(event *T) error) error
 // An EventSource is a member that is an event stream, as the codecs see it.
 type EventSource interface {
 	IsNil() bool
+	Event() Struct // a zero event
 	Run(send func(event Struct) error) error
 }
 
@@ -228,6 +229,9 @@ type EventsRef[T any, P interface {
 
 // IsNil reports whether there is no stream.
 func (r EventsRef[T, P]) IsNil() bool { return *r.At == nil }
+
+// Event returns a zero event, whose shape tells the exceptions that the stream can hold.
+func (r EventsRef[T, P]) Event() Struct { return P(new(T)) }
 
 // Run runs the stream.
 func (r EventsRef[T, P]) Run(send func(event Struct) error) error {

@@ -159,6 +159,7 @@ func (m *dictionary) Get(key string) any {
 type events struct{}
 
 func (*events) IsNil() bool                       { return true }
+func (*events) Event() wire.Struct                { return nil }
 func (*events) Run(func(wire.Struct) error) error { return nil }
 
 // A handler serves any operation of a dynamic service.
