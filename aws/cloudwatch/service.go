@@ -17,6 +17,7 @@ var Wire = wire.Service{
 	Protocols:       wire.JSON10 | wire.AWSQuery | wire.CBOR,
 	QueryCompatible: true,
 	ValidationCode:  "ValidationException",
+	InternalCode:    "InternalServiceFault",
 	Operations: []wire.Operation{
 		{Name: "AssociateDatasetKmsKey", Wrapper: "AssociateDatasetKmsKeyResult", Served: true},
 		{Name: "CreateResourceMetricsConfiguration", Wrapper: "CreateResourceMetricsConfigurationResult", Served: true},

@@ -90,12 +90,10 @@ func (c *Call) Write(b []byte) (int, error) {
 	return c.w.Write(b)
 }
 
-// Flush sends what is written of the answer. It does nothing if the server cannot.
+// Flush sends what is written of the answer. A server that cannot do that sends it later.
 func (c *Call) Flush() {
-	if f, ok := c.w.(http.Flusher); ok {
-		c.started = true
-		f.Flush()
-	}
+	c.started = true
+	_ = http.NewResponseController(c.w).Flush()
 }
 
 // Label returns label i of the path, in the order of the operation's template.
@@ -110,17 +108,20 @@ func (c *Call) Label(i int) (string, error) {
 	return text, nil
 }
 
-// Query returns a parameter of the query string, and whether it is there.
-func (c *Call) Query(name string) (string, bool) {
+// Query returns a parameter of the query string, or "" if it is not there.
+func (c *Call) Query(name string) (string, error) {
 	for rest := c.HTTP.URL.RawQuery; rest != ""; {
 		var pair string
 		pair, rest, _ = strings.Cut(rest, "&")
 		if key, value, _ := strings.Cut(pair, "="); key == name {
 			text, ok := unescape(value, true)
-			return text, ok
+			if !ok {
+				return "", serializationError("Malformed query string")
+			}
+			return text, nil
 		}
 	}
-	return "", false
+	return "", nil
 }
 
 // respond writes a whole answer.

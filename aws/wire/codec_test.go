@@ -168,14 +168,14 @@ func TestMalformedJSON(t *testing.T) {
 
 func TestJSONLeniency(t *testing.T) {
 	body := ` {"Name" : "\u00e9\ud83d\ude00\ud83d\/" , "Small":1.0,"Big":1e3,"Double":"NaN","Single":"-Infinity","At":1.5e9,` +
-		`"day":"2026-11-21T10:30:00.123456+02:00","Nested":null,"Texts":[ ] }` + "\n"
+		`"day":"2026-11-21T10:30:00.123456+02:00","Nested":null,"Tags":{"a":"1"},"Texts":["a"],"Tags":{"b":"2"},"Texts":[ ] }` + "\n"
 	got := new(sample)
 	if _, err := decodeJSON([]byte(body), got); err != nil {
 		t.Fatal(err)
 	}
 	if got.Name.V != "é😀\uFFFD/" || got.Small.V != 1 || got.Big.V != 1000 || !math.IsNaN(got.Double.V) ||
 		!math.IsInf(float64(got.Single.V), -1) || got.At.V.Unix() != 1500000000 || got.Day.V.Hour() != 8 ||
-		got.Nested != nil || got.Texts == nil || len(got.Texts) != 0 {
+		got.Nested != nil || got.Texts == nil || len(got.Texts) != 0 || len(got.Tags) != 1 {
 		t.Errorf("%+v", got)
 	}
 }

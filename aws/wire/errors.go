@@ -78,11 +78,14 @@ func (c *Call) visible(err error) (*lambda.Error, bool) {
 
 // internal logs an error that the client must not see, and returns the one it sees.
 func (c *Call) internal(err error) *lambda.Error {
-	operation, code := "", codeInternal
+	operation, code, level := "", codeInternal, slog.LevelError
 	if c.Operation != nil {
 		operation = c.Service.ID + "." + c.Operation.Name
 	}
-	c.mux.opts.Log.LogAttrs(c.Context(), slog.LevelError, "request failed",
+	if c.Context().Err() != nil {
+		level = slog.LevelDebug // the client went away, which fails whatever serves it
+	}
+	c.mux.opts.Log.LogAttrs(c.Context(), level, "request failed",
 		slog.String("operation", operation), slog.String("request", c.RequestID), slog.Any("error", err))
 	if c.Service != nil && c.Service.InternalCode != "" {
 		code = c.Service.InternalCode

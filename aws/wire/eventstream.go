@@ -144,10 +144,13 @@ func (c *Call) stream(out Struct, i int) error {
 	}
 	h["Content-Type"] = eventsType
 	c.WriteHeader(c.statusOr())
-	if c.Protocol != RestJSON {
-		c.sendEvent(AppendEvent(nil, "initial-response", c.contentType()[0], c.appendBody(nil, out)))
-	}
 	c.Flush()
+	if c.Protocol != RestJSON {
+		first := AppendEvent(nil, "initial-response", c.contentType()[0], c.appendBody(nil, out))
+		if err := c.sendEvent(first); err != nil {
+			return err
+		}
+	}
 	err := source.Run(func(event Struct) error {
 		b, err := c.encodeEvent(event)
 		if err != nil {

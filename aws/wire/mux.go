@@ -35,7 +35,8 @@ type Options struct {
 	Account string
 	// Region is the region of requests that do not name one. Empty: us-east-1.
 	Region string
-	// Site serves the paths below SitePrefix; nil: they do not exist.
+	// Site serves the paths below SitePrefix; nil: they do not exist. It finds out by
+	// itself who its callers are.
 	Site http.Handler
 	// Log receives one line for each request that failed for an internal reason. Nil: slog.Default.
 	Log *slog.Logger

@@ -351,14 +351,17 @@ func TestRawHook(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		qualifier, ok := c.Query("Qualifier")
+		qualifier, err := c.Query("Qualifier")
+		if err != nil {
+			return err
+		}
 		if fail != nil {
 			return fail
 		}
 		c.Header().Set("X-Amz-Executed-Version", qualifier)
 		c.WriteHeader(202)
-		if !ok || c.Operation.Name != "Invoke" {
-			t.Errorf("operation %s, qualifier %v", c.Operation.Name, ok)
+		if c.Operation.Name != "Invoke" {
+			t.Errorf("operation %s", c.Operation.Name)
 		}
 		_, err = io.WriteString(c, name)
 		return err
@@ -370,6 +373,9 @@ func TestRawHook(t *testing.T) {
 	fail = lambda.Errorf(lambda.CodeTooManyRequests, "Rate Exceeded.")
 	if w = do(m, "POST", local+"/2015-03-31/functions/f/invocations", ""); w.Code != 429 {
 		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	if w = do(m, "POST", local+"/2015-03-31/functions/f/invocations?Qualifier=%zz", ""); w.Header().Get("X-Amzn-ErrorType") != "SerializationException" {
+		t.Errorf("a broken query string: status %d: %s", w.Code, w.Body)
 	}
 	if w = do(m, "POST", local+"/2015-03-31/functions/%ff/invocations", ""); w.Header().Get("X-Amzn-ErrorType") != "SerializationException" {
 		t.Errorf("a path that is not UTF-8: status %d: %s", w.Code, w.Body)

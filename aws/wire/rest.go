@@ -76,7 +76,9 @@ func (c *Call) decodeHeaders(shape *Shape, s Struct) error {
 			d := s.WireMember(i).(*Map[string])
 			for name, values := range c.HTTP.Header {
 				if rest, ok := strings.CutPrefix(name, prefix); ok && rest != "" {
-					d.Make()
+					if d.IsNil() {
+						d.Make()
+					}
 					(*d)[strings.ToLower(rest)] = values[0]
 				}
 			}
@@ -169,7 +171,9 @@ func (c *Call) decodeParameters(shape *Shape, s Struct) error {
 }
 
 func addParameter(d Dictionary, p formPair) {
-	d.Make()
+	if d.IsNil() {
+		d.Make()
+	}
 	v := d.Get(p.key)
 	if l, ok := v.(Sequence); ok {
 		put(l.Add(), p.value)

@@ -31,7 +31,9 @@ func (n *routeNode) addRoute(method, template string, op int) (labels []string) 
 			continue
 		}
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			labels = append(labels, strings.TrimSuffix(name, "}"))
+			if labels = append(labels, strings.TrimSuffix(name, "}")); len(labels) > maxLabels {
+				panic("wire: too many labels in " + template)
+			}
 			if n.label == nil {
 				n.label = &routeNode{}
 			}

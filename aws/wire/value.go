@@ -93,7 +93,7 @@ type Sequence interface {
 	IsNil() bool
 	Len() int
 	At(i int) any // pointer to element i
-	Make()        // makes an absent list empty
+	Make()        // makes it present and empty
 	Add() any     // appends a zero element and returns a pointer to it
 }
 
@@ -110,12 +110,8 @@ func (l *List[T]) Len() int { return len(*l) }
 // At returns a pointer to element i.
 func (l *List[T]) At(i int) any { return &(*l)[i] }
 
-// Make makes an absent list empty.
-func (l *List[T]) Make() {
-	if *l == nil {
-		*l = List[T]{}
-	}
-}
+// Make makes the list present and empty.
+func (l *List[T]) Make() { *l = List[T]{} }
 
 // Add appends a zero element and returns a pointer to it.
 func (l *List[T]) Add() any {
@@ -130,7 +126,7 @@ type Dictionary interface {
 	Len() int
 	Keys() []string        // in order
 	Get(key string) any    // pointer to a copy of a value
-	Make()                 // makes an absent map empty
+	Make()                 // makes it present and empty
 	New() any              // pointer to a zero value, to be stored by Set
 	Set(key string, p any) // p is what New returned
 }
@@ -160,12 +156,8 @@ func (m *Map[T]) Get(key string) any {
 	return &v
 }
 
-// Make makes an absent map empty.
-func (m *Map[T]) Make() {
-	if *m == nil {
-		*m = Map[T]{}
-	}
-}
+// Make makes the map present and empty.
+func (m *Map[T]) Make() { *m = Map[T]{} }
 
 // New returns a pointer to a zero value.
 func (m *Map[T]) New() any { return new(T) }
@@ -197,12 +189,8 @@ func (m *StructMap[T, P]) Get(key string) any {
 	return P(new(T))
 }
 
-// Make makes an absent map empty.
-func (m *StructMap[T, P]) Make() {
-	if *m == nil {
-		*m = StructMap[T, P]{}
-	}
-}
+// Make makes the map present and empty.
+func (m *StructMap[T, P]) Make() { *m = StructMap[T, P]{} }
 
 // New returns a zero structure.
 func (m *StructMap[T, P]) New() any { return P(new(T)) }

@@ -40,7 +40,7 @@ func cloud(t *testing.T, s *services) aws.Config {
 	m := wire.NewMux(wire.Options{
 		Auth:        wire.AuthSigV4,
 		Credentials: map[string]wire.Credential{key: {Secret: secret}},
-		Log:         slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log:         slog.New(slog.DiscardHandler),
 	})
 	weirlambda.Register(m, functionService{s: s}, nil)
 	weirsqs.Register(m, queueService{s: s}, nil)

@@ -123,7 +123,7 @@ type sequence struct {
 func (l *sequence) IsNil() bool  { return !l.set }
 func (l *sequence) Len() int     { return len(l.items) }
 func (l *sequence) At(i int) any { return l.items[i] }
-func (l *sequence) Make()        { l.set = true }
+func (l *sequence) Make()        { l.set, l.items = true, nil }
 func (l *sequence) Add() any {
 	l.set = true
 	l.items = append(l.items, newElement(l.s, l.t, l.target))
@@ -142,11 +142,7 @@ func (m *dictionary) Len() int              { return len(m.items) }
 func (m *dictionary) Keys() []string        { return slices.Sorted(maps.Keys(m.items)) }
 func (m *dictionary) New() any              { return newElement(m.s, m.t, m.target) }
 func (m *dictionary) Set(key string, p any) { m.items[key] = p }
-func (m *dictionary) Make() {
-	if m.items == nil {
-		m.items = map[string]any{}
-	}
-}
+func (m *dictionary) Make()                 { m.items = map[string]any{} }
 
 func (m *dictionary) Get(key string) any {
 	if p, ok := m.items[key]; ok {

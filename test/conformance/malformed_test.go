@@ -56,7 +56,7 @@ func TestMalformedRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mux := wire.NewMux(wire.Options{})
+		mux := newMux()
 		mux.Handle(dynamic(m), handler(func(*wire.Call, string, wire.Struct) (wire.Struct, error) { return nil, nil }), nil)
 		good := c.good
 		if strings.Contains(c.shape, "iso8601") || strings.Contains(c.shape, "rfc822") || strings.Contains(c.shape, "blob") {

@@ -38,7 +38,7 @@ func (m *sdkModule) request(s snapshot) error {
 	for i := range desc.Operations {
 		desc.Operations[i].Status = 0 // 204 would have no body
 	}
-	mux := wire.NewMux(wire.Options{})
+	mux := newMux()
 	mux.Handle(desc, handler(func(c *wire.Call, op string, i wire.Struct) (wire.Struct, error) {
 		in, seen, unknown = i, op, c.Unknown
 		return in, nil // echo
@@ -222,7 +222,7 @@ func (m *sdkModule) response(s snapshot) error {
 	}
 	desc.New = func(int) wire.Struct { return out }
 	var unknown []string
-	mux := wire.NewMux(wire.Options{})
+	mux := newMux()
 	mux.Handle(desc, handler(func(c *wire.Call, _ string, in wire.Struct) (wire.Struct, error) {
 		unknown = c.Unknown
 		return in, nil
@@ -303,7 +303,7 @@ func (m *sdkModule) error(s snapshot) error {
 	if v := s.headers["Retry-After"]; v != "" {
 		e = e.With("Retry-After", v)
 	}
-	mux := wire.NewMux(wire.Options{})
+	mux := newMux()
 	desc := dynamic(m.model)
 	op := desc.Operations[0].Name
 	desc.Operations[0].Method, desc.Operations[0].Path = "POST", "/"+op

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -125,6 +126,11 @@ func (s *suite) bytes(t *testing.T, body string) []byte {
 	return b
 }
 
+// newMux returns a Mux that keeps quiet about tests that are known to fail.
+func newMux() *wire.Mux {
+	return wire.NewMux(wire.Options{Log: slog.New(slog.DiscardHandler)})
+}
+
 // A tally counts outcomes, and holds a failure against the list of known ones.
 type tally struct {
 	known  map[string]string // by "file/id": why it fails
@@ -179,7 +185,7 @@ func (s *suite) runInput(t *testing.T, c *testCase) error {
 	}
 	var got map[string]any
 	var unknown []string
-	mux := wire.NewMux(wire.Options{})
+	mux := newMux()
 	mux.Handle(dynamic(m), handler(func(call *wire.Call, op string, in wire.Struct) (wire.Struct, error) {
 		got = map[string]any{}
 		if in != nil {
@@ -260,7 +266,7 @@ func (s *suite) runOutput(t *testing.T, c *testCase) error {
 	if err != nil {
 		return err
 	}
-	mux := wire.NewMux(wire.Options{})
+	mux := newMux()
 	var failure error
 	mux.Handle(dynamic(m), handler(func(*wire.Call, string, wire.Struct) (wire.Struct, error) {
 		if c.Error != nil {

@@ -44,10 +44,10 @@ func xmlValue(node xmlNode, t *wire.Type, p any) error {
 	case wire.Reference:
 		return xmlDecode(node, p.New())
 	case wire.Sequence:
-		p.Make()
 		if t.Flat {
 			return xmlValue(node, t.Elem, p.Add())
 		}
+		p.Make()
 		want := t.ItemName
 		if want == "" {
 			want = "member"
@@ -62,7 +62,9 @@ func xmlValue(node xmlNode, t *wire.Type, p any) error {
 		}
 		return nil
 	case wire.Dictionary:
-		p.Make()
+		if p.IsNil() {
+			p.Make()
+		}
 		if t.Flat {
 			return xmlEntry(node, t, p)
 		}
