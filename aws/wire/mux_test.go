@@ -402,6 +402,7 @@ func TestBrokenOffAnswer(t *testing.T) {
 	if body, err := io.ReadAll(res.Body); err == nil {
 		t.Errorf("the answer seems whole: %q", body)
 	}
+	srv.Close() // waits for the handler, and so for its log
 	if !strings.Contains(log.String(), "unexpected EOF") {
 		t.Errorf("log: %s", log.String())
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
 	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	lambdaclient "github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -23,6 +24,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
+	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
+	"github.com/aws/smithy-go/transport/http/protocol/rpcv2"
 
 	weircloudwatch "github.com/weir-run/weir/aws/cloudwatch"
 	weirlambda "github.com/weir-run/weir/aws/lambda"
@@ -416,11 +421,21 @@ func (m metricService) GetDashboard(*wire.Call, *weircloudwatch.GetDashboardInpu
 	return nil, lambda.Errorf("DashboardNotFoundError", "no such dashboard")
 }
 
-// TestCloudWatchClient drives rpc-v2-cbor, with the compressed body that the client sends.
+// TestCloudWatchClient drives one service in the three protocols that its clients speak.
+// In rpc-v2-cbor the client compresses bodies.
 func TestCloudWatchClient(t *testing.T) {
+	service := schemas.GraniteServiceVersion20100801
+	for _, p := range []smithyhttp.ClientProtocol{rpcv2.NewCBOR(service), awsjson.New10(service), awsquery.New(service)} {
+		t.Run(p.ID().Name, func(t *testing.T) { driveCloudWatch(t, p) })
+	}
+}
+
+func driveCloudWatch(t *testing.T, protocol smithyhttp.ClientProtocol) {
 	ctx, s := context.Background(), &services{}
-	client := cloudwatch.NewFromConfig(cloud(t, s), func(o *cloudwatch.Options) { o.RequestMinCompressSizeBytes = 1 })
-	at := time.UnixMilli(1764000000500)
+	client := cloudwatch.NewFromConfig(cloud(t, s), func(o *cloudwatch.Options) {
+		o.RequestMinCompressSizeBytes, o.Protocol = 1, protocol
+	})
+	at := time.Unix(1764000000, 0)
 	_, err := client.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String("N"), MetricData: []cloudwatchtypes.MetricDatum{
 		{MetricName: aws.String("m"), Value: aws.Float64(0.1), Timestamp: &at, Unit: cloudwatchtypes.StandardUnitSeconds, Dimensions: []cloudwatchtypes.Dimension{{Name: aws.String("d"), Value: aws.String("v")}}},
 		{MetricName: aws.String("m"), Values: []float64{1, 2}, Counts: []float64{3, 4}},
@@ -439,15 +454,14 @@ func TestCloudWatchClient(t *testing.T) {
 		t.Errorf("GetMetricStatistics: %+v, %v", out, err)
 	}
 	_, err = client.GetDashboard(ctx, &cloudwatch.GetDashboardInput{DashboardName: aws.String("d")})
-	var missing *cloudwatchtypes.DashboardNotFoundError
-	if !errors.As(err, &missing) || *missing.Message != "no such dashboard" {
+	var failed smithy.APIError
+	if !errors.As(err, &failed) || failed.ErrorMessage() != "no such dashboard" || !slices.Contains([]string{"DashboardNotFoundError", "ResourceNotFound"}, failed.ErrorCode()) {
 		t.Errorf("GetDashboard: %v", err)
 	}
 	_, err = client.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
 		Namespace: aws.String(""), MetricName: aws.String("m"), StartTime: &at, EndTime: &at, Period: aws.Int32(60),
 	})
-	var invalid smithy.APIError
-	if !errors.As(err, &invalid) || !strings.Contains(invalid.ErrorMessage(), "Value '' at 'namespace' failed to satisfy constraint: Member must have length greater than or equal to 1") {
+	if !errors.As(err, &failed) || !strings.Contains(failed.ErrorMessage(), "Value '' at 'namespace' failed to satisfy constraint: Member must have length greater than or equal to 1") {
 		t.Errorf("GetMetricStatistics: %v", err)
 	}
 }
