@@ -65,7 +65,7 @@ func (c *Call) visible(err error) (*lambda.Error, bool) {
 	var seen *lambda.Error
 	var malformed serializationError
 	switch {
-	case errors.As(err, &seen):
+	case errors.As(err, &seen) && seen != nil:
 		return seen, true
 	case errors.As(err, &malformed):
 		return &lambda.Error{Code: codeSerialization, Message: string(malformed)}, true
@@ -129,7 +129,6 @@ func (c *Call) fail(err error) {
 	default:
 		body = c.errorJSON(e, &shape)
 	}
-	c.status = 0
 	c.respond(shape.Status, body)
 }
 
@@ -138,6 +137,7 @@ func (c *Call) fail(err error) {
 func (c *Call) errorHeaders(e *lambda.Error, shape *ErrorShape) {
 	h := c.Header()
 	h["Content-Type"] = c.contentType()
+	delete(h, "Content-Length") // of the answer that the handler had in mind
 	if c.Protocol == CBOR {
 		h["Smithy-Protocol"] = smithyCBOR
 	}

@@ -162,7 +162,9 @@ func (c *Call) guarded() (err error) {
 }
 
 func (c *Call) serve() error {
-	c.identify()
+	if err := c.identify(); err != nil {
+		return err
+	}
 	form, err := c.route()
 	if err != nil {
 		return err

@@ -151,6 +151,11 @@ func TestScope(t *testing.T) {
 			t.Errorf("%s: %v, key %q, want %v, key %q", c.name, seen.Scope, seen.AccessKey, c.want, c.key)
 		}
 	}
+	for _, region := range []string{"US-EAST-1", "us east", "a.b", strings.Repeat("a", 33)} {
+		if w := do(m, "GET", local+path, "", "Authorization", signedBy("AKID", region, "lambda")); w.Code != 403 {
+			t.Errorf("the region %q: status %d", region, w.Code)
+		}
+	}
 	const given = "8f6a8a0b-9c1d-4e2f-8a3b-4c5d6e7f8a9b"
 	if w := do(m, "GET", local+path, "", "x-amzn-RequestId", given); w.Header().Get("X-Amzn-RequestId") != given || seen.RequestID != given {
 		t.Errorf("the given request id became %q and %q", w.Header().Get("X-Amzn-RequestId"), seen.RequestID)
@@ -189,6 +194,7 @@ func TestErrors(t *testing.T) {
 		{"without a text", &lambda.Error{Code: "AccessDeniedException"}, 403, `{}`},
 		{"in no model", lambda.Errorf("MadeUpException", "no"), 400, `{"message":"no"}`},
 		{"internal", io.ErrUnexpectedEOF, 500, ""},
+		{"a nil pointer", (*lambda.Error)(nil), 500, ""},
 		{"a panic", nil, 500, ""},
 	} {
 		fail = c.err
@@ -220,7 +226,7 @@ func TestErrors(t *testing.T) {
 
 func errorCode(err error) string {
 	var e *lambda.Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e != nil {
 		return e.Code
 	}
 	return lambda.CodeService
@@ -234,10 +240,19 @@ func TestUnknownMembers(t *testing.T) {
 			seen = append(seen, c.Unknown...)
 			return nil, nil
 		},
+		list: func(c *wire.Call, _ *awslambda.ListFunctionsRequest) (*awslambda.ListFunctionsResponse, error) {
+			seen = append(seen, c.Unknown...)
+			return nil, nil
+		},
 	}, nil)
 	do(m, "PUT", local+"/2015-03-31/functions/f/configuration?x-id=Update&Force=1&X-Amz-Date=x", `{"Timeout":3,"Turbo":true,"VpcConfig":{"Ipv9":1}}`)
 	if want := "?Force Turbo VpcConfig.Ipv9"; strings.Join(seen, " ") != want {
 		t.Errorf("unknown are %v, want %s", seen, want)
+	}
+	seen = nil
+	do(m, "GET", local+"/2015-03-31/functions?Sort=1", `{"Filter":"x"}`)
+	if want := "?Sort Filter"; strings.Join(seen, " ") != want {
+		t.Errorf("where no member travels in the body, unknown are %v, want %s", seen, want)
 	}
 }
 

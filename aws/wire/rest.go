@@ -22,9 +22,6 @@ func (c *Call) decodeREST(s Struct) error {
 	if i := shape.at(InPayload); i >= 0 {
 		return c.decodePayload(shape.Members[i].Type, s.WireMember(i))
 	}
-	if shape.at(InBody) < 0 {
-		return nil // whatever some client sends, there is nowhere to put it
-	}
 	body, err := c.Body()
 	if err != nil {
 		return err
