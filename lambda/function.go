@@ -4,50 +4,54 @@ import "time"
 
 // A Function is what all versions of one function share.
 type Function struct {
-	Name        string
-	CreatedAt   time.Time
-	LastVersion int               // highest version number ever published; numbers are never reused
-	Tags        map[string]string // at most 50
+	Name        string            `json:",omitzero"`
+	CreatedAt   time.Time         `json:",omitzero"`
+	LastVersion int               `json:",omitzero"` // highest version number ever published; numbers are never reused
+	Tags        map[string]string `json:",omitzero"` // at most 50
 }
 
 // A Version is one configuration and code of a function: $LATEST, which changes, or a
 // published number, which does not.
 type Version struct {
-	Function string
-	Number   string // "$LATEST" or a decimal number
+	Function string `json:",omitzero"`
+	Number   string `json:",omitzero"` // "$LATEST" or a decimal number
 
-	Runtime      string // such as "python3.13" or "provided.al2023"
-	Handler      string
-	Role         string // ARN; stored and echoed, not assumed
-	Description  string
-	Architecture string // x86_64 or arm64
-	TimeoutSec   int    // 1..900
-	MemoryMB     int    // 128..10240; 1769 MB buys one vCPU
-	EphemeralMB  int    // size of /tmp, 512..10240
-	Environment  map[string]string
-	HasEnv       bool // an empty Environment was set, which AWS echoes; false: never set
-	LogGroup     string
-	Code         Code
+	Runtime      string            `json:",omitzero"` // such as "python3.13" or "provided.al2023"
+	Handler      string            `json:",omitzero"`
+	Role         string            `json:",omitzero"` // ARN; stored and echoed, not assumed
+	Description  string            `json:",omitzero"`
+	Architecture string            `json:",omitzero"` // x86_64 or arm64
+	TimeoutSec   int               `json:",omitzero"` // 1..900
+	MemoryMB     int               `json:",omitzero"` // 128..10240; 1769 MB buys one vCPU
+	EphemeralMB  int               `json:",omitzero"` // size of /tmp, 512..10240
+	Environment  map[string]string `json:",omitzero"`
+	HasEnv       bool              `json:",omitzero"` // an empty Environment was set, which AWS echoes; false: never set
+	LogGroup     string            `json:",omitzero"`
+	Code         Code              `json:",omitzero"`
 
 	// Generation counts the changes of code or configuration of $LATEST. Execution
 	// environments belong to one generation; a new one drains the old.
-	Generation int64
+	Generation int64 `json:",omitzero"`
 
-	RevisionID   string
-	LastModified time.Time
+	// Fingerprint tells the code and configuration of $LATEST from which a version was
+	// published; publishing again from the same makes no new version.
+	Fingerprint string `json:",omitzero"`
 
-	State            State
-	StateReason      string
-	StateReasonCode  string
-	UpdateStatus     UpdateStatus
-	UpdateReason     string
-	UpdateReasonCode string
+	RevisionID   string    `json:",omitzero"`
+	LastModified time.Time `json:",omitzero"`
+
+	State            State        `json:",omitzero"`
+	StateReason      string       `json:",omitzero"`
+	StateReasonCode  string       `json:",omitzero"`
+	UpdateStatus     UpdateStatus `json:",omitzero"`
+	UpdateReason     string       `json:",omitzero"`
+	UpdateReasonCode string       `json:",omitzero"`
 }
 
 // Code names a function's deployment package in the store of blobs.
 type Code struct {
-	SHA256 string // base64 of the zip's digest, as AWS prints it
-	Size   int64  // bytes of the zip
+	SHA256 string `json:",omitzero"` // base64 of the zip's digest, as AWS prints it
+	Size   int64  `json:",omitzero"` // bytes of the zip
 }
 
 // State is where a version stands between its creation and its use (AWS: function states).
@@ -74,26 +78,26 @@ const (
 // An Alias names a version of a function; with an additional version it splits the
 // invocations between the two.
 type Alias struct {
-	Function    string
-	Name        string
-	Version     string // the version it points to
-	Description string
-	RevisionID  string
+	Function    string `json:",omitzero"`
+	Name        string `json:",omitzero"`
+	Version     string `json:",omitzero"` // the version it points to
+	Description string `json:",omitzero"`
+	RevisionID  string `json:",omitzero"`
 
-	Additional string  // second version, or empty
-	Weight     float64 // share of invocations that go to Additional, 0..1
+	Additional string  `json:",omitzero"` // second version, or empty
+	Weight     float64 `json:",omitzero"` // share of invocations that go to Additional, 0..1
 }
 
 // A Reserved is the reserved concurrency of a function: guarantee and ceiling. Zero
 // turns the function off.
 type Reserved struct {
-	Concurrency int
+	Concurrency int `json:",omitzero"`
 }
 
 // A Provisioned is the provisioned concurrency asked for on an alias or a published version.
 type Provisioned struct {
-	Function     string
-	Qualifier    string
-	Concurrency  int // ≥ 1
-	LastModified time.Time
+	Function     string    `json:",omitzero"`
+	Qualifier    string    `json:",omitzero"`
+	Concurrency  int       `json:",omitzero"` // ≥ 1
+	LastModified time.Time `json:",omitzero"`
 }

@@ -108,20 +108,18 @@ func (c *Call) Label(i int) (string, error) {
 	return text, nil
 }
 
-// Query returns a parameter of the query string, or "" if it is not there.
-func (c *Call) Query(name string) (string, error) {
+// Query returns a parameter of the query string, and whether it is there. The Mux has
+// refused a malformed query string before.
+func (c *Call) Query(name string) (string, bool) {
 	for rest := c.HTTP.URL.RawQuery; rest != ""; {
 		var pair string
 		pair, rest, _ = strings.Cut(rest, "&")
 		if key, value, _ := strings.Cut(pair, "="); key == name {
 			text, ok := unescape(value, true)
-			if !ok {
-				return "", serializationError("Malformed query string")
-			}
-			return text, nil
+			return text, ok
 		}
 	}
-	return "", nil
+	return "", false
 }
 
 // respond writes a whole answer.

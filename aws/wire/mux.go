@@ -180,6 +180,9 @@ func (c *Call) serve() error {
 		}
 	}
 	if raw := c.served.raw[c.op]; raw != nil {
+		if _, ok := unescape(c.HTTP.URL.RawQuery, true); !ok {
+			return serializationError("Malformed query string")
+		}
 		return raw(c)
 	}
 	if !c.Operation.Served || c.served.impl == nil {
