@@ -10,8 +10,12 @@ import (
 	"github.com/weir-run/weir/lambda"
 )
 
-// keepBuffer bounds the bytes of an answer's buffer that is kept for the next one.
-const keepBuffer = 64 << 10
+const (
+	// keepBuffer bounds the bytes of an answer's buffer that is kept for the next one.
+	keepBuffer = 64 << 10
+	// keepParams does the same for the number of parameters.
+	keepParams = 256
+)
 
 // A Call is one request to a service. It is the http.ResponseWriter of its answer, which
 // a handler of a RawFunc writes itself. A Call is reused: it is valid until the handler
@@ -64,7 +68,10 @@ func (c *Call) end() {
 	if cap(out) > keepBuffer {
 		out = nil
 	}
-	clear(params)
+	if cap(params) > keepParams {
+		params = nil
+	}
+	clear(params[:cap(params)])
 	*c = Call{out: out[:0], params: params[:0]}
 }
 

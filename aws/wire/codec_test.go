@@ -279,6 +279,12 @@ func unhex(t *testing.T, s string) []byte {
 }
 
 func TestMalformedForm(t *testing.T) {
+	if _, ok := parseForm(nil, strings.Repeat("a&", maxPairs)); !ok {
+		t.Errorf("%d parameters are refused", maxPairs)
+	}
+	if _, ok := parseForm(nil, strings.Repeat("a&", maxPairs+1)); ok {
+		t.Errorf("%d parameters are accepted", maxPairs+1)
+	}
 	for _, form := range []string{"Name=%zz", "Name=%4", "%=x", "Name=%ff"} {
 		if _, ok := parseForm(nil, form); ok {
 			t.Errorf("the form %s is accepted", form)
