@@ -18,8 +18,8 @@ func (e *Environment) poll(c *conn) *apiAnswer {
 		e.mu.Unlock()
 		return &apiGone
 	case e.mu.process == stopped:
-		e.mu.Unlock()
-		return badTransition("InitError", "Ready")
+		defer e.mu.Unlock()
+		return e.refuseLocked("Ready")
 	case e.mu.process == starting:
 		e.mu.Unlock()
 		return e.endInit(c)
@@ -43,8 +43,8 @@ func (e *Environment) poll(c *conn) *apiAnswer {
 		e.mu.Unlock()
 		return nil
 	}
-	e.mu.Unlock()
-	return badTransition("Running", "Ready")
+	defer e.mu.Unlock()
+	return e.refuseLocked("Ready")
 }
 
 // endInit ends INIT: the runtime asks for its first invocation.
@@ -119,7 +119,7 @@ func (e *Environment) rejectInit(c *conn, errorType string, payload []byte) (res
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c.start != e.mu.starts || e.mu.process != starting {
-		return nil, badTransition("Ready", "InitError")
+		return nil, e.refuseLocked("InitError")
 	}
 	e.mu.process = stopped
 	took := time.Since(e.mu.initStart)
@@ -132,7 +132,7 @@ func (e *Environment) rejectInit(c *conn, errorType string, payload []byte) (res
 		r := e.endRunLocked(&f)
 		return func() { e.fail(&r, &f) }, nil
 	}
-	return nil, badTransition("Ready", "InitError")
+	return nil, &apiGone
 }
 
 // watch takes note of every end of the command, but not while it is started again.
