@@ -38,12 +38,12 @@ func ParseDigest(text string) (Digest, error) {
 }
 
 func parseHex(text string) (Digest, bool) {
-	var d Digest
 	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != len(d) {
-		return d, false
+	if err != nil || len(b) != sha256.Size {
+		return Digest{}, false
 	}
-	return Digest(b), d.String() == text
+	d := Digest(b)
+	return d, d.String() == text // lower case
 }
 
 // ErrNoBlob means that there is no blob of a digest.

@@ -142,10 +142,7 @@ func (b *Blobs) removeTree(d Digest) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	temp, err := os.MkdirTemp(b.code, tmpPrefix)
-	if err != nil {
-		return err
-	}
+	temp := filepath.Join(b.code, tmpPrefix+rand.Text())
 	if err := os.Rename(dir, temp); err != nil {
 		return err
 	}

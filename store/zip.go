@@ -60,7 +60,10 @@ func planArchive(archive *zip.Reader) (*plan, error) {
 		if p.bytes += min(f.UncompressedSize64, lambda.MaxUnzipped+1); p.bytes > lambda.MaxUnzipped {
 			return nil, ErrUnzippedTooLarge
 		}
+		const encrypted = 1 // a flag of the entry
 		switch mode := f.Mode(); {
+		case f.Flags&encrypted != 0:
+			return nil, fmt.Errorf("%.64q is encrypted: %w", f.Name, ErrBadZip)
 		case mode&fs.ModeSymlink != 0:
 			p.links = append(p.links, planned{name, f})
 		case mode.IsRegular() || mode.IsDir():
