@@ -18,7 +18,7 @@ type Snapshot struct{ state }
 
 // A state is the records of a catalogue twice: by hash to be looked up, and in order.
 type state struct {
-	records trie
+	records index
 	tables  *btree.Map[string, *table] // by tableKey.String
 }
 
