@@ -103,6 +103,9 @@ func (c *Catalog) Subscribe(f func(*Snapshot, []Change)) *Snapshot {
 // is; readers see the change after it is durable. The context stops an Update while it
 // waits for its turn. f must not call Update or Subscribe, nor use tx after it returned.
 func (c *Catalog) Update(ctx context.Context, f func(tx *Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("update the catalogue: %w", err)
+	}
 	select {
 	case c.writing <- struct{}{}:
 		defer func() { <-c.writing }()

@@ -420,7 +420,7 @@ func TestReadersAndWriters(t *testing.T) {
 	}
 	for w := range 2 {
 		writers.Go(func() {
-			for n := range 100 {
+			for n := range 50 {
 				if err := write(2*n + w); err != nil {
 					t.Error(err)
 				}

@@ -35,7 +35,7 @@ func TestPowerCutAtEveryFsync(t *testing.T) {
 		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[r.IntN(3)], RNG: r}
 		cuts = append(cuts, cut{mem.CrashClone(cfg), known})
 	}}
-	for life := range 3 {
+	for life := range 2 {
 		s := open(t, store.Options{Dir: "deep/data", FS: fs})
 		var wg sync.WaitGroup
 		for w := range 4 {

@@ -44,6 +44,9 @@ func (b *Blobs) Unpack(ctx context.Context, d Digest) (*Tree, error) {
 }
 
 func (b *Blobs) unpackOnce(ctx context.Context, u *use, d Digest) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
 	select {
 	case u.files <- struct{}{}:
 		defer func() { <-u.files }()

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -132,10 +133,6 @@ func TestUnpackRefuses(t *testing.T) {
 	link := func(name, target string) entry {
 		return entry{name: name, content: target, mode: fs.ModeSymlink | 0o777}
 	}
-	var many []entry
-	for i := range store.MaxEntries + 1 {
-		many = append(many, entry{name: fmt.Sprint(i), mode: 0o644})
-	}
 	for name, content := range map[string]string{
 		"no zip":              "this is no zip",
 		"empty file":          "",
@@ -160,7 +157,7 @@ func TestUnpackRefuses(t *testing.T) {
 		"link twice":          zipOf(t, link("a", outside), link("a", "x")),
 		"empty link":          zipOf(t, link("a", "")),
 		"long link":           zipOf(t, link("a", strings.Repeat("x", 1025))),
-		"too many entries":    zipOf(t, many...),
+		"too many entries":    manyEntries(t, store.MaxEntries+1),
 	} {
 		if _, err := unpack(t, s, content); !errors.Is(err, store.ErrBadZip) {
 			t.Errorf("%s: %v, want ErrBadZip", name, err)
@@ -176,6 +173,20 @@ func TestUnpackRefuses(t *testing.T) {
 	if names := listing(t, filepath.Join(dir, "code", boots[0])); len(names) != 0 {
 		t.Errorf("left %q", names)
 	}
+}
+
+func manyEntries(t *testing.T, n int) string {
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	for i := range n {
+		if _, err := w.CreateHeader(&zip.FileHeader{Name: strconv.Itoa(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.String()
 }
 
 // header edits both headers of every entry of a zip: the local ones and the directory's.
@@ -201,38 +212,29 @@ func method(content string, m uint16) string { return header(content, 8, 10, m) 
 // The bound on the unzipped size holds for what the archive says and for what it has.
 func TestUnpackBounds(t *testing.T) {
 	s, _ := openDisk(t)
-	zeros := func(sizes ...int64) string {
-		var buf bytes.Buffer
-		w := zip.NewWriter(&buf)
-		chunk := make([]byte, 1<<20)
-		for i, size := range sizes {
-			f, err := w.Create(fmt.Sprint(i))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for ; size > 0; size -= int64(len(chunk)) {
-				if _, err := f.Write(chunk[:min(size, int64(len(chunk)))]); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return buf.String()
+	content := zipOf(t, file("a", "x"), file("b", strings.Repeat("x", 3<<20)))
+	if _, err := unpack(t, s, declare(content, lambda.MaxUnzipped/2+1)); !errors.Is(err, store.ErrUnzippedTooLarge) {
+		t.Errorf("an archive that is too large: %v", err)
 	}
-	if _, err := unpack(t, s, zeros(lambda.MaxUnzipped-5, 5)); err != nil {
-		t.Errorf("the largest archive: %v", err)
+	if _, err := unpack(t, s, declare(content, 1<<32-2)); !errors.Is(err, store.ErrUnzippedTooLarge) {
+		t.Errorf("an archive that is much too large: %v", err)
 	}
-	if _, err := unpack(t, s, zeros(lambda.MaxUnzipped-5, 6)); !errors.Is(err, store.ErrUnzippedTooLarge) {
-		t.Errorf("an archive one byte too large: %v", err)
-	}
-	// A bomb: its directory says one megabyte, and there are thirty.
-	bomb := []byte(zeros(30 << 20))
-	i := bytes.Index(bomb, []byte("PK\x01\x02"))
-	binary.LittleEndian.PutUint32(bomb[i+24:], 1<<20)
-	if _, err := unpack(t, s, string(bomb)); !errors.Is(err, store.ErrBadZip) {
+	// A bomb: its directory says one byte, and there are more.
+	if _, err := unpack(t, s, declare(content, 1)); !errors.Is(err, store.ErrBadZip) {
 		t.Errorf("a bomb: %v", err)
+	}
+}
+
+// declare makes a zip's directory give a size for every entry.
+func declare(content string, size uint32) string {
+	b := []byte(content)
+	for i := 0; ; {
+		n := bytes.Index(b[i:], []byte("PK\x01\x02"))
+		if n < 0 {
+			return string(b)
+		}
+		i += n + 4
+		binary.LittleEndian.PutUint32(b[i+20:], size)
 	}
 }
 

@@ -271,6 +271,10 @@ func (h *history) restart() {
 	} else if err := h.stop(); err != nil {
 		h.t.Fatal(err)
 	}
+	epoch := h.slot.Epoch()
 	h.slot, h.stop = h.disk.Open(h.t)
+	if h.slot.Epoch() <= epoch {
+		h.t.Errorf("epoch %d after %d", h.slot.Epoch(), epoch)
+	}
 	h.compare()
 }
