@@ -156,6 +156,22 @@ func BenchmarkCatalogOpen(b *testing.B) {
 	b.ReportMetric(float64(full.HeapAlloc-empty.HeapAlloc)/(1<<20), "heap-MB")
 }
 
+// BenchmarkCatalogScanAll is the pass over everything that the engine begins with.
+func BenchmarkCatalogScanAll(b *testing.B) {
+	s := openMem(b)
+	deployMany(b, s, manyFunctions)
+	for b.Loop() {
+		n := 0
+		store.Versions.ScanAll(s.Catalog().Snapshot(), func(lambda.Scope, string, *lambda.Version) bool {
+			n++
+			return true
+		})
+		if n != manyFunctions {
+			b.Fatal(n)
+		}
+	}
+}
+
 // BenchmarkCatalogGet reads among 100,000 functions, against a Go map of the same names.
 func BenchmarkCatalogGet(b *testing.B) {
 	fs := vfs.NewMem()

@@ -315,6 +315,36 @@ func TestScanAll(t *testing.T) {
 	}
 }
 
+// However many read a record for the first time at once, all get one value.
+func TestGetShares(t *testing.T) {
+	s := openMem(t)
+	for i := range 50 {
+		update(t, s, func(tx *store.Tx) { store.Reserved.Put(tx, scope, "f", &lambda.Reserved{Concurrency: i}) })
+		snap := s.Catalog().Snapshot()
+		var got [8]*lambda.Reserved
+		var wg sync.WaitGroup
+		for w := range got {
+			wg.Go(func() {
+				if w%2 == 0 {
+					store.Reserved.ScanAll(snap, func(_ lambda.Scope, _ string, r *lambda.Reserved) bool {
+						if r.Concurrency != i {
+							t.Errorf("scanned %v, want %d", r, i)
+						}
+						return true
+					})
+				}
+				got[w], _ = store.Reserved.Get(snap, scope, "f")
+			})
+		}
+		wg.Wait()
+		for _, r := range got {
+			if r != got[0] || r.Concurrency != i {
+				t.Errorf("got %p %v beside %p, want %d", r, r, got[0], i)
+			}
+		}
+	}
+}
+
 // Random updates, failures among them, and restarts, against a map.
 func TestCatalogAgainstMap(t *testing.T) {
 	for seed := range uint64(30) {
@@ -364,7 +394,7 @@ func TestCatalogAgainstMap(t *testing.T) {
 				got := map[key]int{}
 				kind.ScanAll(s.Catalog().Snapshot(), func(sc lambda.Scope, name string, v *map[string]int) bool {
 					got[key{sc, name}] = (*v)["n"]
-					if w, ok := kind.Get(s.Catalog().Snapshot(), sc, name); !ok || w != v {
+					if w, ok := kind.Get(s.Catalog().Snapshot(), sc, name); !ok || !maps.Equal(*w, *v) {
 						t.Errorf("Get and Scan differ about %q", name)
 					}
 					return true

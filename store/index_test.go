@@ -43,6 +43,9 @@ func TestIndexAgainstMap(t *testing.T) {
 					if x.delta.Len() < before {
 						merges++
 					}
+					if x.delta.Len() == 0 && x.clashes.Len() == 0 && len(x.base) != len(m) {
+						t.Fatalf("%d records in the map, want %d", len(x.base), len(m))
+					}
 				}
 				e := draw()
 				k := e.key()

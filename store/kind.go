@@ -75,7 +75,8 @@ func (k Kind[T]) ScanPrefix(r Reader, s lambda.Scope, prefix, after string, f fu
 }
 
 // ScanAll calls f with the records of every scope, one scope after the other and each in the
-// order of names, until f returns false.
+// order of names, until f returns false. It leaves no decoded values behind in memory, which
+// is for passes over everything: at the start, and to see what code is live.
 func (k Kind[T]) ScanAll(r Reader, f func(s lambda.Scope, name string, v *T) bool) {
 	for _, key := range r.read().tables.Keys() {
 		t := r.table(key)
@@ -84,7 +85,7 @@ func (k Kind[T]) ScanAll(r Reader, f func(s lambda.Scope, name string, v *T) boo
 		}
 		more := true
 		t.ordered.Scan(func(name string, e *entry) bool {
-			more = f(t.key.scope(), name, decoded[T](e))
+			more = f(t.key.scope(), name, peek[T](e))
 			return more
 		})
 		if !more {
