@@ -78,9 +78,6 @@ type use struct {
 }
 
 func openBlobs(dir *directory) (*Blobs, error) {
-	if err := dir.makePrivate(blobsName); err != nil {
-		return nil, err
-	}
 	b := &Blobs{
 		dir: dir, fs: dir.fs, path: dir.join(blobsName),
 		unpacking: make(chan struct{}, unpackers),

@@ -63,13 +63,25 @@ func openDirectory(fsys vfs.FS, path string) (*directory, error) {
 	if u, err := fsys.GetDiskUsage(path); err == nil {
 		d.reserve = min(reserveBytes, u.TotalBytes/reserveShare)
 	}
-	if err = d.checkFormat(); err == nil {
-		err = d.beginEpoch()
-	}
-	if err != nil {
+	if err := d.begin(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
+}
+
+func (d *directory) begin() error {
+	if err := d.checkFormat(); err != nil {
+		return err
+	}
+	for _, name := range []string{slotName, blobsName} {
+		if err := d.makePrivate(name); err != nil {
+			return err
+		}
+	}
+	if err := d.beginEpoch(); err != nil {
+		return err
+	}
+	return syncDir(d.fs, d.path)
 }
 
 func (d *directory) close() error { return d.lock.Close() }
@@ -154,7 +166,7 @@ func (d *directory) beginEpoch() error {
 	d.epoch = last + 1
 	next := d.join(epochName(d.epoch))
 	if last == 0 {
-		err = writeFile(d.fs, next, nil)
+		err = create(d.fs, next)
 	} else {
 		err = d.fs.Rename(d.join(epochName(last)), next)
 	}
@@ -166,7 +178,7 @@ func (d *directory) beginEpoch() error {
 			return fmt.Errorf("remove the epoch before: %w", err)
 		}
 	}
-	return syncDir(d.fs, d.path)
+	return nil
 }
 
 func epochName(n uint64) string { return epochPrefix + strconv.FormatUint(n, 10) }
@@ -195,13 +207,14 @@ func makeDurable(fsys vfs.FS, path string) error {
 // makePrivate makes a directory in the data directory that only the owner may enter: it
 // holds the environment variables and the code of functions.
 func (d *directory) makePrivate(name string) error {
-	if _, err := d.fs.Stat(d.join(name)); err == nil {
+	path := d.join(name)
+	if _, err := d.fs.Stat(path); err == nil {
 		return nil
 	}
-	if err := d.fs.MkdirAll(d.join(name), 0o700); err != nil {
-		return fmt.Errorf("make %s: %w", d.join(name), err)
+	if err := d.fs.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
 	}
-	return syncDir(d.fs, d.path)
+	return nil
 }
 
 func syncDir(fsys vfs.FS, path string) error {
@@ -222,6 +235,14 @@ func readFile(fsys vfs.FS, name string) ([]byte, error) {
 	}
 	text, err := io.ReadAll(f)
 	return text, errors.Join(err, f.Close())
+}
+
+func create(fsys vfs.FS, name string) error {
+	f, err := fsys.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func writeFile(fsys vfs.FS, name string, data []byte) error {
