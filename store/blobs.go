@@ -231,6 +231,9 @@ func (b *Blobs) Open(d Digest) (*Content, error) {
 // to watch; so a live that reads the catalogue's current snapshot misses nothing. It
 // returns how many digests it removed. One Collect runs at a time; a second returns 0.
 func (b *Blobs) Collect(ctx context.Context, live func() map[Digest]bool) (int, error) {
+	if b.dir.closed.Load() {
+		return 0, fmt.Errorf("collect blobs: %w", ErrClosed)
+	}
 	b.mu.Lock()
 	if b.mu.touched != nil {
 		b.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -37,6 +39,7 @@ type directory struct {
 	epoch   uint64
 	reserve uint64 // bytes of the disk that are kept free
 	lock    io.Closer
+	closed  atomic.Bool
 }
 
 // A commit or a blob is refused with ErrFull when less than this would be left, or a
@@ -54,10 +57,8 @@ func openDirectory(fsys vfs.FS, path string) (*directory, error) {
 		return nil, err
 	}
 	lock, err := fsys.Lock(fsys.PathJoin(path, lockName))
-	if _, failed := errors.AsType[*fs.PathError](err); failed {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+	if err != nil {
+		return nil, lockError(path, err)
 	}
 	d := &directory{fs: fsys, path: path, lock: lock}
 	if u, err := fsys.GetDiskUsage(path); err == nil {
@@ -67,6 +68,17 @@ func openDirectory(fsys vfs.FS, path string) (*directory, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
+}
+
+// lockError tells a lock that somebody holds from one that cannot be had. That this process
+// itself holds it comes without an error number.
+func lockError(path string, err error) error {
+	_, file := errors.AsType[*fs.PathError](err)
+	no, number := errors.AsType[syscall.Errno](err)
+	if !number || !file && (no == syscall.EAGAIN || no == syscall.EACCES) {
+		return fmt.Errorf("%s: %w", path, ErrLocked)
+	}
+	return fmt.Errorf("lock %s: %w", path, err)
 }
 
 func (d *directory) begin() error {
@@ -84,7 +96,10 @@ func (d *directory) begin() error {
 	return syncDir(d.fs, d.path)
 }
 
-func (d *directory) close() error { return d.lock.Close() }
+func (d *directory) close() error {
+	d.closed.Store(true)
+	return d.lock.Close()
+}
 
 func (d *directory) join(name string) string { return d.fs.PathJoin(d.path, name) }
 
@@ -100,8 +115,11 @@ func (d *directory) fenced() error {
 }
 
 // checkRoom fails with ErrFull if the disk does not take need bytes beside the reserve. A
-// file system that cannot tell has room.
+// file system that cannot tell has room. It fails with ErrClosed after close.
 func (d *directory) checkRoom(need uint64) error {
+	if d.closed.Load() {
+		return ErrClosed
+	}
 	u, err := d.fs.GetDiskUsage(d.path)
 	if err != nil || u.AvailBytes >= d.reserve+need {
 		return nil

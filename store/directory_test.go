@@ -166,6 +166,14 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 		}); !errors.Is(err, store.ErrClosed) {
 			t.Errorf("update of a closed store: %v", err)
 		}
+		_, putErr := s.Blobs().Put(strings.NewReader("x"))
+		_, unpackErr := s.Blobs().Unpack(context.Background(), store.Digest{})
+		_, collectErr := s.Blobs().Collect(context.Background(), none)
+		for _, err := range []error{putErr, unpackErr, collectErr} {
+			if !errors.Is(err, store.ErrClosed) {
+				t.Errorf("blobs of a closed store: %v", err)
+			}
+		}
 		if _, ok := store.Functions.Get(s.Catalog().Snapshot(), scope, "f"); !ok {
 			t.Error("the snapshot of a closed store is gone")
 		}

@@ -47,6 +47,9 @@ func (b *Blobs) unpackOnce(ctx context.Context, u *use, d Digest) (string, error
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	if b.dir.closed.Load() {
+		return "", ErrClosed
+	}
 	select {
 	case u.files <- struct{}{}:
 		defer func() { <-u.files }()

@@ -100,7 +100,7 @@ func (p *plan) extract(ctx context.Context, dir string) error {
 	if err := root.Chmod(".", 0o755); err != nil {
 		return err
 	}
-	x := &extraction{root: root, made: map[string]bool{".": true}}
+	x := &extraction{root: root, made: map[string]bool{".": true}, buffer: make([]byte, 64<<10)}
 	for _, f := range p.files {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -118,8 +118,9 @@ func (p *plan) extract(ctx context.Context, dir string) error {
 }
 
 type extraction struct {
-	root *os.Root
-	made map[string]bool // directories
+	root   *os.Root
+	made   map[string]bool // directories
+	buffer []byte
 }
 
 // makeDirs makes a directory and those above it, with a mode that no umask narrows.
@@ -159,8 +160,8 @@ func (x *extraction) file(p planned) error {
 	if err != nil {
 		return entryError(p.path, err)
 	}
-	_, err = io.Copy(f, r)
-	if err != nil {
+	// Behind a plain Writer, or the file would bring a buffer of its own.
+	if _, err = io.CopyBuffer(struct{ io.Writer }{f}, r, x.buffer); err != nil {
 		err = zipError(err)
 	}
 	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
