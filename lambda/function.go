@@ -33,6 +33,10 @@ type Version struct {
 	// environments belong to one generation; a new one drains the old.
 	Generation int64 `json:",omitzero"`
 
+	// Fingerprint tells the code and configuration of $LATEST from which a version was
+	// published; publishing again from the same makes no new version.
+	Fingerprint string `json:",omitzero"`
+
 	RevisionID   string    `json:",omitzero"`
 	LastModified time.Time `json:",omitzero"`
 

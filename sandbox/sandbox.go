@@ -16,15 +16,15 @@ import (
 // A Spec is all that a sandbox needs to know of the process tree it isolates.
 type Spec struct {
 	Name    string   // for logs and process titles, such as the function's name
-	Command []string // program and arguments, as paths inside the sandbox
+	Command []string // absolute path of the program and its arguments, as seen inside
 
 	// Env holds KEY=VALUE, complete: nothing is inherited. The driver adds
 	// AWS_LAMBDA_RUNTIME_API, the address at which Listener is reached inside.
 	Env []string
 
-	// Host directories and where they are shown, read-only; an empty one is not shown. A
-	// driver without a file system of its own replaces these roots, where they begin an
-	// element of a path list, in Command and Env by the host directories.
+	// Host directories and where they are shown, read-only; an empty one is shown empty. A
+	// driver without a file system of its own replaces these roots and /tmp, where they begin
+	// an element of a path list, in Command and Env by the host directories.
 	Code    string // /var/task, the working directory
 	Opt     string // /opt
 	Runtime string // /var/runtime
@@ -32,7 +32,7 @@ type Spec struct {
 
 	MemoryMB    int    // limit of all processes together; 1,769 MB buys one vCPU
 	EphemeralMB int    // size of /tmp, on disk, not counted as memory
-	Egress      Egress // what network there is besides the sandbox's own endpoint
+	Egress      Egress // network besides the sandbox's own endpoint; "" is the driver's default
 
 	// Preboot, if not nil, allows the sandbox to come from a pool of processes that were
 	// started before anyone knew what they would run.
@@ -41,8 +41,9 @@ type Spec struct {
 
 // A Preboot is a generic process that waits for its assignment: a started runtime. The
 // process finds the read end of a pipe as file descriptor 3; on assignment the sandbox shows
-// the Spec's directories, sets its limits and writes the Spec's Env to the pipe as
-// NUL-terminated strings, then closes it.
+// the Spec's directories, sets its limits and writes the Spec's Env (with what the driver
+// adds) to the pipe as NUL-terminated strings, then closes it. /var/task and /opt appear only
+// then: the process changes its working directory to $LAMBDA_TASK_ROOT itself.
 type Preboot struct {
 	Key     string   // processes of one key are interchangeable, such as "python3.11"
 	Command []string // as paths inside the sandbox
@@ -81,7 +82,8 @@ type Usage struct {
 // A Sandbox is an isolated process tree with a Runtime API endpoint.
 //
 // Its command runs from Start (or Restart) until it exits, is killed or the sandbox is
-// closed. All methods may be called from any goroutine.
+// closed; when it ends, every other process in the sandbox ends with it. All methods may be
+// called from any goroutine.
 type Sandbox interface {
 	// Listener accepts connections from this sandbox's processes and no others, at the
 	// address in their AWS_LAMBDA_RUNTIME_API.
@@ -91,10 +93,15 @@ type Sandbox interface {
 	// endpoint, http://EndpointAddr inside; nil where they reach the server's own listener.
 	Endpoint() net.Listener
 
-	// Output is what the command and its children write to standard output and error.
+	// Output is what the command and its children write to standard output and error, over
+	// all restarts; a process that writes faster than it is read waits. After Close it gives
+	// what is left, for a second at most, then io.EOF. Where it is a syscall.Conn it can be
+	// read without waiting.
 	Output() io.Reader
 
-	// Exited delivers one Exit for each time the command ended by itself or by a kill.
+	// Exited delivers one Exit when the command has ended, and is closed by Close. What it
+	// delivers after a Restart belongs to the new run: Restart keeps the Exit of the run that
+	// it ends to itself. It never needs more room than one Exit.
 	Exited() <-chan Exit
 
 	// Settle ends the initialisation: from now on the CPU share that belongs to MemoryMB
@@ -105,11 +112,12 @@ type Sandbox interface {
 	Freeze() error
 	Thaw() error
 
-	// Restart kills every process and starts the command again in the same sandbox: /tmp is
-	// kept, memory is lost.
+	// Restart kills every process and starts the command again in the same sandbox, in its
+	// initialisation again: /tmp is kept, memory is lost. Connections of the killed processes
+	// may still be in Listener's queue. A prebooted sandbox starts Command, not Preboot.
 	Restart(ctx context.Context) error
 
-	// Terminate sends SIGTERM to the command.
+	// Terminate sends SIGTERM to the command, if it runs.
 	Terminate() error
 
 	Usage() (Usage, error)

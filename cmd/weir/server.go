@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/admission"
+	"github.com/weir-run/weir/aws/catalog"
+	"github.com/weir-run/weir/aws/cloudwatch"
+	"github.com/weir-run/weir/aws/sns"
+	"github.com/weir-run/weir/aws/sqs"
+	"github.com/weir-run/weir/aws/wire"
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/environment"
+	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/sandbox"
+	lambdaservice "github.com/weir-run/weir/service/lambda"
+	"github.com/weir-run/weir/store"
+)
+
+// serverOptions are what a server is made of.
+type serverOptions struct {
+	Data        string // directory
+	Account     admission.Account
+	Mechanism   sandbox.Mechanism
+	Egress      sandbox.Egress
+	Auth        wire.Auth
+	Credentials map[string]wire.Credential
+	Logger      *slog.Logger
+}
+
+// A server is all parts of weir, wired together, in the order in which they were opened.
+type server struct {
+	opt     serverOptions
+	url     string
+	report  sandbox.Report
+	store   *store.Store
+	driver  sandbox.Driver
+	host    *environment.Host
+	engine  *engine.Engine
+	http    *http.Server
+	failed  chan error // of http, at most one
+	closers []func(context.Context) error
+}
+
+const (
+	defaultAccount = "000000000000"
+	defaultRegion  = "us-east-1"
+)
+
+// openServer opens the parts and serves on a listener.
+func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
+	s := &server{opt: opt, failed: make(chan error, 1), url: "http://" + l.Addr().String()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(context.Background()))
+		}
+	}()
+	s.store, err = store.Open(store.Options{Dir: opt.Data, Logger: opt.Logger})
+	if errors.Is(err, store.ErrLocked) {
+		return nil, fmt.Errorf("another server uses the data directory %s", opt.Data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func(context.Context) error { return s.store.Close() })
+	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Logger: opt.Logger})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func(context.Context) error { return s.driver.Close() })
+	s.report = s.driver.Report()
+	opt.Logger.Info(s.report.String())
+
+	keys, credentials := functionCredentials(opt)
+	mux := wire.NewMux(wire.Options{
+		Auth: opt.Auth, Credentials: credentials, Account: defaultAccount, Region: defaultRegion,
+		Site: s.site(), Log: opt.Logger,
+	})
+	logs := &logFiles{dir: filepath.Join(opt.Data, "logs")}
+	s.host, err = environment.Open(environment.Options{
+		Sandboxes: s.driver, Dir: filepath.Join(opt.Data, "runtime"), OpenLog: logs.open,
+		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: opt.Egress, Logger: opt.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.engine, err = engine.Open(engine.Options{
+		Store: s.store, Account: opt.Account, Logger: opt.Logger,
+		Start: func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func(context.Context) error { s.engine.Close(); return nil })
+	s.register(mux)
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
+	s.closers = append(s.closers, s.http.Shutdown)
+	go func() {
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serve: %w", err)
+		}
+	}()
+	return s, nil
+}
+
+// endpointURL is where functions find weir: in a sandbox with a network of its own at the
+// sandbox's endpoint, else at the server's address.
+func (s *server) endpointURL() string {
+	if s.report.Mechanism == sandbox.Process {
+		return s.url
+	}
+	return "http://" + sandbox.EndpointAddr
+}
+
+// register adds the services: those that weir implements, and the names of all others.
+func (s *server) register(mux *wire.Mux) {
+	lambdaservice.New(lambdaservice.Options{
+		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
+	}).Register(mux)
+	for _, other := range []*wire.Service{&sqs.Wire, &sns.Wire, &cloudwatch.Wire} {
+		mux.Handle(other, nil, nil)
+	}
+	catalog.Register(mux)
+}
+
+// functionCredentials returns what functions sign their calls with, and all credentials that
+// the server accepts.
+func functionCredentials(opt serverOptions) (func(lambda.Scope) (string, string, string), map[string]wire.Credential) {
+	if opt.Auth == wire.AuthNone {
+		return func(s lambda.Scope) (string, string, string) { return s.Account, "weir", "weir" }, nil
+	}
+	all := make(map[string]wire.Credential)
+	byAccount := make(map[string]string)
+	for id, c := range opt.Credentials {
+		all[id] = c
+		account := accountOf(id, c)
+		if _, ok := byAccount[account]; !ok {
+			key := "ASIA" + rand.Text()[:16]
+			byAccount[account] = key
+			all[key] = wire.Credential{Secret: rand.Text(), Account: account}
+		}
+	}
+	return func(s lambda.Scope) (string, string, string) {
+		key := byAccount[s.Account]
+		return key, all[key].Secret, "weir"
+	}, all
+}
+
+func accountOf(id string, c wire.Credential) string {
+	switch {
+	case c.Account != "":
+		return c.Account
+	case lambda.IsAccount(id):
+		return id
+	}
+	return defaultAccount
+}
+
+// close stops the parts in the reverse order of their opening.
+func (s *server) close(ctx context.Context) error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i](ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// site serves what is weir's own.
+func (s *server) site() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+wire.SitePrefix+"health", s.health)
+	mux.HandleFunc("GET "+wire.SitePrefix+"code/{digest}", s.code)
+	return mux
+}
+
+// health answers whether and how the server works.
+func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	// An error means that the client is gone.
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"status":       "ok",
+		"version":      versionText(),
+		"environments": s.engine.Environments(),
+		"sandbox": map[string]any{
+			"mechanism": s.report.Mechanism, "reason": s.report.Reason,
+			"isolated": s.report.Isolated, "exposed": s.report.Exposed,
+		},
+	})
+}
+
+// codeURL is where GetFunction says that a deployment package can be fetched.
+func codeURL(c *wire.Call, sha256 string) string {
+	d, err := store.ParseDigest(sha256)
+	if err != nil {
+		return ""
+	}
+	return "http://" + c.HTTP.Host + wire.SitePrefix + "code/" + d.String()
+}
+
+// code serves a deployment package. Its digest is the secret that allows to read it, as the
+// signature in AWS's presigned URL.
+func (s *server) code(w http.ResponseWriter, r *http.Request) {
+	d, err := store.ParseDigest(r.PathValue("digest"))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	content, err := s.store.Blobs().Open(d)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	defer content.Close()
+	w.Header().Set("Content-Type", "application/zip")
+	http.ServeContent(w, r, "", time.Time{}, content)
+}
+
+// isReady reports whether a line of output is the one that serve prints when it is ready, and
+// returns its endpoint.
+func isReady(line string) (string, bool) {
+	rest, ok := strings.CutPrefix(line, "weir is ready at ")
+	url, _, _ := strings.Cut(rest, " ")
+	return url, ok
+}

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/weir-run/weir/admission"
+	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/store"
+)
+
+// A Throttle is the error of an invocation that was refused for want of concurrency.
+type Throttle struct {
+	Reason admission.Reason
+	Why    string // in words: which limit, who held it, what would have avoided it
+}
+
+func (t *Throttle) Error() string { return t.Reason.String() + ": " + t.Why }
+
+// Invoke runs an invocation: at once if it may run, after a boot if it needs an environment.
+// It returns a *Throttle if concurrency refuses it, a *lambda.Error if there is nothing to
+// run, and an internal error if the environment could not be made. What the function itself
+// does wrong is in the Outcome.
+//
+// The context ends the wait for an environment, not the invocation: as on AWS, what was
+// started runs on when its caller goes away.
+func (e *Engine) Invoke(ctx context.Context, inv *lambda.Invocation) (lambda.Outcome, error) {
+	g, err := e.Admit(ctx, inv)
+	if err != nil {
+		return lambda.Outcome{}, err
+	}
+	return g.Run(nil), nil
+}
+
+// A Grant is the right to run one invocation on an environment. It must be used: Run is
+// called once.
+type Grant struct {
+	pool        *pool
+	inv         *lambda.Invocation
+	effect      admission.Effect
+	environment Environment
+	version     string
+}
+
+// Version is the version that runs: $LATEST or a number.
+func (g *Grant) Version() string { return g.version }
+
+// Cold says why the invocation waited for an environment to boot; empty: it did not.
+func (g *Grant) Cold() string {
+	if !g.effect.Cold {
+		return ""
+	}
+	return g.pool.explain(g.effect.Why)
+}
+
+// Run runs the invocation. An answer that the function streams is written to w, if w is not
+// nil; see environment.Environment.InvokeStream.
+func (g *Grant) Run(w lambda.Response) lambda.Outcome {
+	var out lambda.Outcome
+	if w == nil {
+		out = g.environment.Invoke(g.inv)
+	} else {
+		out = g.environment.InvokeStream(g.inv, w)
+	}
+	out.Cold, out.Provisioned = g.effect.Cold, g.effect.IsProvisioned
+	if out.Cold {
+		out.Why = g.Cold()
+	}
+	return out
+}
+
+// Admit is the first half of Invoke: it gets an environment for the invocation.
+func (e *Engine) Admit(ctx context.Context, inv *lambda.Invocation) (Grant, error) {
+	return e.pool(inv.Scope).arrive(ctx, inv)
+}
+
+// arrive asks the machine for an environment and waits for it.
+func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (Grant, error) {
+	p.mu.Lock()
+	if p.mu.closed {
+		p.mu.Unlock()
+		return Grant{}, errClosing
+	}
+	target, ok := p.mu.target(inv.Function, inv.Qualifier)
+	if !ok {
+		p.mu.Unlock()
+		return Grant{}, p.missing(inv)
+	}
+	p.mu.last++
+	id := p.mu.last
+	p.mu.effects = p.mu.machine.Step(p.engine.now(), arrival(id, target, inv), p.mu.effects[:0])
+	var answer admission.Effect
+	for i := range p.mu.effects {
+		if x := &p.mu.effects[i]; x.Invocation == id {
+			answer = *x
+		} else {
+			p.performLocked(x)
+		}
+	}
+	p.armLocked()
+	var wait chan admission.Effect
+	if answer.Do == 0 {
+		wait = make(chan admission.Effect, 1)
+		p.mu.waiting[id] = wait
+	}
+	g, ok := p.grantedLocked(inv, &answer)
+	p.mu.Unlock()
+	switch {
+	case wait != nil:
+		return p.await(ctx, inv, id, wait)
+	case ok:
+		return g, nil
+	}
+	return g, p.refusal(inv, &answer)
+}
+
+func arrival(id admission.InvocationID, t admission.Target, inv *lambda.Invocation) admission.Input {
+	if inv.Type == lambda.Event {
+		return admission.ArriveUnmetered(id, t, inv.Roll)
+	}
+	return admission.Arrive(id, t, inv.Roll)
+}
+
+// await waits for an environment to boot. If the wait ends first, the invocation is
+// cancelled; a grant that came at the same moment is given back.
+func (p *pool) await(ctx context.Context, inv *lambda.Invocation, id admission.InvocationID, wait chan admission.Effect) (Grant, error) {
+	var err error
+	select {
+	case answer := <-wait:
+		return p.awaited(inv, &answer)
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-p.engine.ctx.Done():
+		err = errClosing
+	}
+	p.mu.Lock()
+	delete(p.mu.waiting, id)
+	p.stepLocked(admission.Cancel(id))
+	p.mu.Unlock()
+	select {
+	case answer := <-wait:
+		if answer.Do == admission.Grant {
+			p.step(admission.Finished(answer.Environment))
+		}
+	default:
+	}
+	return Grant{}, err
+}
+
+func (p *pool) awaited(inv *lambda.Invocation, answer *admission.Effect) (Grant, error) {
+	if answer.Do == admission.Fail {
+		return Grant{}, errors.New("engine: " + p.explain(answer.Why))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, ok := p.grantedLocked(inv, answer)
+	if !ok {
+		return g, errClosing
+	}
+	return g, nil
+}
+
+// grantedLocked returns the grant that the machine answered, if it did and the pool is not
+// closed.
+func (p *pool) grantedLocked(inv *lambda.Invocation, answer *admission.Effect) (Grant, bool) {
+	if answer.Do != admission.Grant {
+		return Grant{}, false
+	}
+	s := p.slotLocked(answer.Environment)
+	if s == nil {
+		return Grant{}, false
+	}
+	return Grant{p, inv, *answer, s.environment, s.boot.version.Number}, true
+}
+
+// refusal turns the answer to an arrival into its error.
+func (p *pool) refusal(inv *lambda.Invocation, answer *admission.Effect) error {
+	switch answer.Do {
+	case admission.Throttle:
+		t := &Throttle{answer.Reason, p.explain(answer.Why)}
+		p.quiet.throttled(p.engine.opt.Logger, inv, t)
+		return t
+	case admission.Fail:
+		return p.missing(inv)
+	}
+	return errClosing // the pool closed between the grant and its use
+}
+
+// explain puts a Why into words.
+func (p *pool) explain(w admission.Why) string {
+	return w.Text(func(id admission.FunctionID) string {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.mu.functions.keys[id]
+	})
+}
+
+// Provisioned returns what has become of the provisioned concurrency of a version or an
+// alias.
+func (e *Engine) Provisioned(s lambda.Scope, function, qualifier string) admission.Provisioning {
+	p := e.pool(s)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, ok := p.mu.target(function, qualifier)
+	if !ok {
+		return admission.Provisioning{}
+	}
+	return p.mu.machine.Provisioned(t)
+}
+
+// missing says why an invocation has no target: there is none, or it cannot be invoked yet.
+func (p *pool) missing(inv *lambda.Invocation) error {
+	qualifier := inv.Qualifier
+	if qualifier == "" {
+		qualifier = lambda.Latest
+	}
+	snapshot := p.engine.opt.Store.Catalog().Snapshot()
+	if a, ok := store.Aliases.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier)); ok {
+		qualifier = a.Version
+	}
+	if v, ok := store.Versions.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier)); ok && v.State != lambda.Active {
+		return lambda.Errorf(lambda.CodeResourceConflict,
+			"The operation cannot be performed at this time. The function is currently in the following state: %s", v.State).With("Type", "User")
+	}
+	if inv.Qualifier != "" {
+		qualifier = inv.Qualifier
+	}
+	return lambda.Errorf(lambda.CodeResourceNotFound, "Function not found: %s", inv.Scope.FunctionARN(inv.Function, qualifier)).With("Type", "User")
+}

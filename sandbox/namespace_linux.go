@@ -1,0 +1,253 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-run/weir/sandbox/cgroup"
+)
+
+const (
+	// defaultEphemeralMB is the size of /tmp that every function has at least.
+	defaultEphemeralMB = 512
+
+	// userModeID is the user and group id inside the sandboxes of an unprivileged server.
+	userModeID = 993
+
+	// lastKnownCap is the last capability that every kernel this driver needs has.
+	lastKnownCap = unix.CAP_CHECKPOINT_RESTORE
+)
+
+// namespaceDriver makes sandboxes of Linux namespaces.
+type namespaceDriver struct {
+	opts    Options
+	user    bool // without root: a user namespace holds everything
+	lock    *os.File
+	groups  *cgroup.Host
+	users   *users   // nil without root
+	volumes *volumes // nil if /tmp is a plain directory
+	report  Report
+
+	mu struct {
+		sync.Mutex
+		closed bool
+		next   uint64
+		link   *link
+		live   map[*namespaceSandbox]struct{}
+	}
+}
+
+func openNamespace(o Options, reason string) (Driver, error) {
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &namespaceDriver{opts: o, user: os.Geteuid() != 0, lock: lock}
+	d.mu.live = make(map[*namespaceSandbox]struct{})
+	if err := d.open(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	d.report = d.describe(reason)
+	return d, nil
+}
+
+// open removes what an earlier driver left, and tries everything out once.
+func (d *namespaceDriver) open() error {
+	sum := sha256.Sum256([]byte(d.opts.Dir))
+	var err error
+	if d.groups, err = cgroup.Open("weir-" + hex.EncodeToString(sum[:4])); err != nil {
+		return err
+	}
+	for _, dir := range []string{"root", "etc", "tmp", "volumes"} {
+		path := filepath.Join(d.opts.Dir, dir)
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("sandbox: empty scratch directory: %w", err)
+		}
+		if err := os.Mkdir(path, 0o755); err != nil {
+			return fmt.Errorf("sandbox: prepare scratch directory: %w", err)
+		}
+	}
+	if !d.user {
+		if d.users, err = openUsers(binary.BigEndian.Uint32(sum[4:])); err != nil {
+			return err
+		}
+		if d.volumes, err = openVolumes(filepath.Join(d.opts.Dir, "volumes")); err != nil {
+			d.opts.Logger.Warn("sandbox: the size of /tmp cannot be enforced", "error", err)
+		}
+	}
+	if _, err := d.spawner(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// spawner returns the link to the running spawner, which it starts if there is none.
+func (d *namespaceDriver) spawner() (*link, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mu.closed {
+		return nil, ErrClosed
+	}
+	if l := d.mu.link; l != nil && !l.ended() {
+		return l, nil
+	}
+	l, err := startSpawner(setupRequest{
+		Root:     filepath.Join(d.opts.Dir, "root"),
+		User:     d.user,
+		Freezers: d.groups.Freezers(),
+	}, d.opts.Logger)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.link = l
+	return l, nil
+}
+
+func (d *namespaceDriver) Report() Report { return d.report }
+
+func (d *namespaceDriver) Start(ctx context.Context, spec Spec) (Sandbox, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := d.prepare(&spec); err != nil {
+		return nil, err
+	}
+	s, err := d.newSandbox(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(order{command: spec.Command, env: spec.Env, dir: "/var/task"}); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// prepare checks a Spec against what this driver can do.
+func (d *namespaceDriver) prepare(spec *Spec) error {
+	if err := d.opts.prepare(spec); err != nil {
+		return err
+	}
+	if d.volumes == nil && spec.EphemeralMB > defaultEphemeralMB {
+		return fmt.Errorf("sandbox: /tmp of %d MB: more than %d MB needs loop devices and mkfs.ext4, which this host does not give",
+			spec.EphemeralMB, defaultEphemeralMB)
+	}
+	if spec.Egress == EgressNAT {
+		return errors.New("sandbox: egress nat is not supported")
+	}
+	for _, dir := range []string{spec.Code, spec.Opt} {
+		for _, system := range systemDirs {
+			if dir == system || strings.HasPrefix(dir, system+"/") {
+				return fmt.Errorf("sandbox: %s is inside %s, which every sandbox sees", dir, system)
+			}
+		}
+	}
+	if n := len(order{command: spec.Command, env: spec.Env}.encode()); n > maxOrder {
+		return fmt.Errorf("sandbox: command and environment of %d bytes, %d at most", n, maxOrder)
+	}
+	return nil
+}
+
+// binds lists what a Spec shows.
+func (s *Spec) binds() []bind {
+	var binds []bind
+	for _, b := range []bind{
+		{From: s.Code, To: "/var/task"}, {From: s.Opt, To: "/opt"},
+		{From: s.Runtime, To: "/var/runtime"}, {From: s.Lang, To: "/var/lang"},
+	} {
+		if b.From != "" {
+			binds = append(binds, b)
+		}
+	}
+	return binds
+}
+
+// Close closes every sandbox, and the spawner.
+func (d *namespaceDriver) Close() error {
+	d.mu.Lock()
+	if d.mu.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.mu.closed = true
+	l := d.mu.link
+	live := make([]*namespaceSandbox, 0, len(d.mu.live))
+	for s := range d.mu.live {
+		live = append(live, s)
+	}
+	d.mu.Unlock()
+	var wg sync.WaitGroup
+	errs := make([]error, len(live))
+	for i, s := range live {
+		wg.Go(func() { errs[i] = s.Close() })
+	}
+	wg.Wait()
+	if l != nil {
+		l.close()
+	}
+	if d.groups != nil {
+		errs = append(errs, d.groups.Close())
+	}
+	if d.users != nil {
+		errs = append(errs, d.users.close())
+	}
+	return errors.Join(append(errs, d.lock.Close())...)
+}
+
+// take enters a new sandbox and gives it a number and a user.
+func (d *namespaceDriver) take(s *namespaceSandbox) error {
+	s.uid = userModeID
+	if d.users != nil {
+		uid, err := d.users.take()
+		if err != nil {
+			return err
+		}
+		s.uid = uid
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mu.closed {
+		return ErrClosed
+	}
+	d.mu.next++
+	s.id = d.mu.next
+	d.mu.live[s] = struct{}{}
+	return nil
+}
+
+func (d *namespaceDriver) forget(s *namespaceSandbox) {
+	d.mu.Lock()
+	delete(d.mu.live, s)
+	d.mu.Unlock()
+	if d.users != nil {
+		d.users.give(s.uid)
+	}
+}
+
+// makeTmp makes the directory that is a sandbox's /tmp where there are no volumes.
+func (d *namespaceDriver) makeTmp(id uint64) (string, error) {
+	dir := d.tmpDir(id)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("sandbox: make /tmp: %w", err)
+	}
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		return "", fmt.Errorf("sandbox: make /tmp: %w", err)
+	}
+	return dir, nil
+}
+
+func (d *namespaceDriver) tmpDir(id uint64) string {
+	return filepath.Join(d.opts.Dir, "tmp", strconv.FormatUint(id, 10))
+}

@@ -1,0 +1,491 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-run/weir/sandbox/cgroup"
+)
+
+// namespaceSandbox is a process tree in namespaces and groups of its own.
+type namespaceSandbox struct {
+	d        *namespaceDriver
+	id       uint64
+	uid      int
+	spec     Spec
+	group    *cgroup.Group
+	link     *link // the spawner that holds its namespaces
+	lis      net.Listener
+	endpoint net.Listener // nil in the host's network
+	out      *output
+	write    *os.File // the end of the output pipe that the command inherits
+	exited   chan Exit
+	log      *slog.Logger
+
+	// change is held while the processes are started or ended for good: by Restart, Close.
+	change sync.Mutex
+
+	mu struct {
+		sync.Mutex
+		closed bool
+		run    *nsRun
+		oom    int // kills for lack of memory that were reported
+	}
+}
+
+// An nsRun is one life of a first process.
+type nsRun struct {
+	control *os.File
+	ready   chan error    // one answer: whether the setup succeeded
+	process *os.File      // the first process; its end is the end of all others
+	done    chan struct{} // closed when its Exit was delivered
+	quiet   bool          // guarded by namespaceSandbox.mu: its Exit is not delivered
+	ended   bool          // guarded by namespaceSandbox.mu
+	frozen  bool          // guarded by namespaceSandbox.mu
+}
+
+// newSandbox enters a sandbox that has no processes and groups yet.
+func (d *namespaceDriver) newSandbox(spec Spec) (*namespaceSandbox, error) {
+	l, err := d.spawner()
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: make output pipe: %w", err)
+	}
+	s := &namespaceSandbox{
+		d: d, spec: spec, link: l, out: &output{file: r}, write: w,
+		exited: make(chan Exit, 1), log: d.opts.Logger.With("sandbox", spec.Name),
+	}
+	if err := d.take(s); err != nil {
+		closeAll([]*os.File{r, w})
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *namespaceSandbox) Listener() net.Listener { return s.lis }
+func (s *namespaceSandbox) Endpoint() net.Listener { return s.endpoint }
+func (s *namespaceSandbox) Output() io.Reader      { return s.out }
+func (s *namespaceSandbox) Exited() <-chan Exit    { return s.exited }
+
+// start makes the sandbox and lets its first process run o.
+func (s *namespaceSandbox) start(o order) error {
+	m := makeRequest{Name: s.spec.Name, UID: s.uid, HostNet: s.spec.Egress == EgressHost, Binds: s.spec.binds()}
+	if m.HostNet {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("sandbox: listen for the runtime: %w", err)
+		}
+		s.lis = l
+	}
+	etc, err := ownEtc(s.d.etcDir(), s.uid, s.spec.Egress)
+	if err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	m.Binds = append(m.Binds, bind{From: etc, To: ownDir})
+	if s.d.volumes == nil {
+		dir, err := s.d.makeTmp(s.id)
+		if err != nil {
+			return err
+		}
+		m.Binds = append(m.Binds, bind{From: dir, To: "/tmp", Write: true})
+	}
+	return s.run(m, o)
+}
+
+// run makes a first process and lets it run o.
+func (s *namespaceSandbox) run(m makeRequest, o order) error {
+	ours, theirs, err := packetPair()
+	if err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	defer theirs.Close()
+	files, err := s.make(m, o, ours, theirs)
+	if err != nil {
+		ours.Close()
+		return err
+	}
+	r := &nsRun{control: ours, process: files[0], ready: make(chan error, 1), done: make(chan struct{})}
+	s.mu.Lock()
+	s.mu.run = r
+	s.mu.Unlock()
+	go s.watch(r)
+	if err := s.adopt(files[1:]); err != nil {
+		return err
+	}
+	return <-r.ready
+}
+
+// make asks for a first process, and prepares the rest while the spawner makes the network.
+// What it returns are the process and the listeners.
+func (s *namespaceSandbox) make(m makeRequest, o order, ours, theirs *os.File) ([]*os.File, error) {
+	m.Volume = !m.Again && s.d.volumes != nil
+	answer, err := s.link.ask(request{Op: opMake, Sandbox: s.id, Make: &m}, []*os.File{theirs, s.write})
+	if err != nil {
+		return nil, err
+	}
+	err = s.sendSeats(ours, m.Again)
+	if err == nil && m.Volume {
+		err = s.sendVolume(ours)
+	}
+	if err == nil {
+		// The order waits in the socket for the process that will obey it.
+		o.env = append(o.env[:len(o.env):len(o.env)], "AWS_LAMBDA_RUNTIME_API="+s.runtimeAPI())
+		err = sendPacket(ours, o.encode(), nil)
+	}
+	if err != nil {
+		ours.Close() // nobody waits for the rest any longer
+	}
+	a := <-answer
+	if err = errors.Join(err, a.err); err == nil && len(a.files) == 0 {
+		err = errors.New("sandbox: spawner sends no process")
+	}
+	if err != nil {
+		closeAll(a.files)
+		return nil, err
+	}
+	return a.files, nil
+}
+
+// sendSeats makes the groups, unless they are there, and sends their seats.
+func (s *namespaceSandbox) sendSeats(to *os.File, again bool) error {
+	if !again {
+		var err error
+		if s.group, err = s.d.groups.New(strconv.FormatUint(s.id, 10), maxProcesses+1); err != nil {
+			return err
+		}
+		if err := s.group.LimitMemory(int64(s.spec.MemoryMB) << 20); err != nil {
+			return err
+		}
+	}
+	unified, files, err := s.group.Seats()
+	if err != nil {
+		return err
+	}
+	if unified != nil {
+		files = append([]*os.File{unified}, files...)
+	}
+	defer closeAll(files)
+	if err := sendJSON(to, parcel{Unified: unified != nil}, files); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	return nil
+}
+
+// sendVolume makes a volume and sends it.
+func (s *namespaceSandbox) sendVolume(to *os.File) error {
+	volume, err := s.d.volumes.create(s.spec.EphemeralMB)
+	if err != nil {
+		return err
+	}
+	defer volume.Close()
+	return sendOrder(to, orderVolume, volume)
+}
+
+func (s *namespaceSandbox) runtimeAPI() string {
+	if s.spec.Egress == EgressHost {
+		return s.lis.Addr().String()
+	}
+	return runtimeAddr.String()
+}
+
+// adopt takes the listeners that came with a new sandbox.
+func (s *namespaceSandbox) adopt(files []*os.File) error {
+	defer closeAll(files)
+	if len(files) == 0 {
+		return nil // started again, or in the host's network
+	}
+	if len(files) != 2 {
+		return fmt.Errorf("sandbox: spawner sends %d listeners", len(files))
+	}
+	var err error
+	if s.lis, err = net.FileListener(files[0]); err != nil {
+		return fmt.Errorf("sandbox: take listener: %w", err)
+	}
+	if s.endpoint, err = net.FileListener(files[1]); err != nil {
+		return fmt.Errorf("sandbox: take listener: %w", err)
+	}
+	return nil
+}
+
+// watch follows a first process to its end. It stops when every process of the run is gone.
+func (s *namespaceSandbox) watch(r *nsRun) {
+	defer close(r.done)
+	exit := Exit{Code: -1, Signal: syscall.SIGKILL.String()} // unless it says otherwise
+	for {
+		news, err := readNews(r.control)
+		if err != nil {
+			break
+		}
+		switch news.kind {
+		case newsReady:
+			r.ready <- nil
+		case newsFailed:
+			r.ready <- fmt.Errorf("sandbox: %s: %w", stepNames[news.step], syscall.Errno(news.value))
+		case newsNoExec:
+			exit = Exit{Code: -1, Err: fmt.Errorf("sandbox: run %s: %w", s.spec.Command[0], syscall.Errno(news.value))}
+		case newsExit:
+			if exit.Err == nil {
+				exit = exitOf(syscall.WaitStatus(news.value))
+			}
+		}
+	}
+	if err := r.await(); err != nil {
+		s.log.Error("sandbox: processes may be left", "error", err)
+	}
+	select {
+	case r.ready <- errors.New("sandbox: first process has ended"):
+	default:
+	}
+	s.finish(r, exit)
+}
+
+func readNews(control *os.File) (pidOneNews, error) {
+	var b [12]byte
+	if _, err := io.ReadFull(control, b[:]); err != nil {
+		return pidOneNews{}, err
+	}
+	order := binary.NativeEndian
+	return pidOneNews{order.Uint32(b[:]), order.Uint32(b[4:]), order.Uint32(b[8:])}, nil
+}
+
+func exitOf(ws syscall.WaitStatus) Exit {
+	if ws.Signaled() {
+		return Exit{Code: -1, Signal: ws.Signal().String()}
+	}
+	return Exit{Code: ws.ExitStatus()}
+}
+
+// await waits for the last process of a run.
+func (r *nsRun) await() error {
+	conn, err := r.process.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("sandbox: wait for first process: %w", err)
+	}
+	err = conn.Read(func(fd uintptr) bool {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+	if err != nil {
+		return fmt.Errorf("sandbox: wait for first process: %w", err)
+	}
+	return nil
+}
+
+// finish delivers the Exit of a run.
+func (s *namespaceSandbox) finish(r *nsRun, exit Exit) {
+	kills, err := s.group.OOMKills()
+	if err != nil {
+		s.log.Error("sandbox: count kills for lack of memory", "error", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	exit.OutOfMem = kills > s.mu.oom
+	s.mu.oom = kills
+	r.ended = true
+	if !r.quiet {
+		s.exited <- exit // has room: Restart took the Exit before this one out
+	}
+}
+
+func (s *namespaceSandbox) Settle() error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	return s.group.LimitCPU(s.spec.MemoryMB * 1000 / memoryPerCPU)
+}
+
+func (s *namespaceSandbox) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *namespaceSandbox) Freeze() error { return s.freeze(true) }
+func (s *namespaceSandbox) Thaw() error   { return s.freeze(false) }
+
+// freeze holds the lock while it writes a file of the kernel's, so that no other freeze, thaw
+// or end of the run comes between.
+func (s *namespaceSandbox) freeze(frozen bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return ErrClosed
+	}
+	r := s.mu.run
+	if r == nil || r.ended || r.frozen == frozen {
+		return nil
+	}
+	if err := s.freezeLocked(r, frozen); err != nil {
+		return err
+	}
+	r.frozen = frozen
+	return nil
+}
+
+func (s *namespaceSandbox) freezeLocked(r *nsRun, frozen bool) error {
+	switch {
+	case !s.d.groups.Has("freezer") && frozen:
+		return sendOrder(r.control, orderStop, nil)
+	case !s.d.groups.Has("freezer"):
+		return sendOrder(r.control, orderContinue, nil)
+	case frozen:
+		return s.group.Freeze()
+	}
+	return s.group.Thaw()
+}
+
+func (s *namespaceSandbox) Terminate() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return ErrClosed
+	}
+	if s.mu.run == nil || s.mu.run.ended {
+		return nil
+	}
+	err := sendOrder(s.mu.run.control, orderTerminate, nil)
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, os.ErrClosed) {
+		return nil // it is ending
+	}
+	return err
+}
+
+func (s *namespaceSandbox) Usage() (Usage, error) {
+	if err := s.open(); err != nil {
+		return Usage{}, err
+	}
+	var u Usage
+	var err error
+	if u.MaxMemory, err = s.group.PeakMemory(); err != nil {
+		return Usage{}, err
+	}
+	u.CPU, err = s.group.CPU()
+	return u, err
+}
+
+func (s *namespaceSandbox) Restart(ctx context.Context) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	if err := s.end(true); err != nil {
+		return err
+	}
+	select {
+	case <-s.exited: // of a run that ended by itself but was not asked for yet
+	default:
+	}
+	m := makeRequest{Name: s.spec.Name, UID: s.uid, Again: true, HostNet: s.spec.Egress == EgressHost}
+	return s.run(m, order{command: s.spec.Command, env: s.spec.Env, dir: "/var/task"})
+}
+
+// end kills every process and waits for the last.
+func (s *namespaceSandbox) end(quiet bool) error {
+	s.mu.Lock()
+	r := s.mu.run
+	if r == nil {
+		s.mu.Unlock()
+		return nil
+	}
+	if !r.ended {
+		r.quiet = quiet
+	}
+	frozen := r.frozen
+	r.frozen = false
+	s.mu.Unlock()
+	// With little CPU even dying takes long.
+	err := s.group.LimitCPU(0)
+	if frozen && s.d.groups.Has("freezer") {
+		err = errors.Join(err, s.group.Thaw())
+	}
+	if e := r.kill(); e != nil {
+		err = errors.Join(err, e)
+	}
+	<-r.done
+	return errors.Join(err, ignoreClosed(r.control.Close()), ignoreClosed(r.process.Close()))
+}
+
+// kill kills the first process, and so every other.
+func (r *nsRun) kill() error {
+	conn, err := r.process.SyscallConn()
+	if err != nil {
+		return nil // killed and closed before
+	}
+	var killed error
+	err = conn.Control(func(fd uintptr) { killed = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
+	if errors.Is(err, os.ErrClosed) || killed == unix.ESRCH {
+		return nil
+	}
+	if err = errors.Join(err, killed); err != nil {
+		return fmt.Errorf("sandbox: kill first process: %w", err)
+	}
+	return nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *namespaceSandbox) Close() error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.mu.Lock()
+	closed := s.mu.closed
+	s.mu.closed = true
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	errs := []error{s.end(false)}
+	close(s.exited)
+	errs = append(errs, s.link.drop(s.id))
+	for _, l := range []net.Listener{s.lis, s.endpoint} {
+		if l != nil {
+			errs = append(errs, ignoreNetClosed(l.Close()))
+		}
+	}
+	s.write.Close()
+	s.out.drain()
+	if s.group != nil {
+		errs = append(errs, s.group.Close())
+	}
+	if s.d.volumes == nil {
+		errs = append(errs, os.RemoveAll(s.d.tmpDir(s.id)))
+	}
+	s.d.forget(s)
+	return errors.Join(errs...)
+}
+
+func ignoreNetClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

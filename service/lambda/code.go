@@ -1,0 +1,48 @@
+package lambda
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+
+	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/store"
+)
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// An upload is a deployment package in the store, held until the catalogue refers to it.
+type upload struct {
+	code lambda.Code
+	blob *store.Blob
+	tree *store.Tree
+}
+
+func (u *upload) release() {
+	u.tree.Release()
+	u.blob.Release()
+}
+
+// upload stores a deployment package and unpacks it, so that a bad one is refused at once.
+func (s *Service) upload(zip []byte) (*upload, error) {
+	switch {
+	case len(zip) == 0:
+		return nil, invalid("Uploaded file must be a non-empty zip")
+	case len(zip) > lambda.MaxZip:
+		return nil, userError("RequestEntityTooLargeException", "Zipped size must be smaller than %d bytes", lambda.MaxZip)
+	}
+	blob, err := s.opt.Store.Blobs().Put(bytes.NewReader(zip))
+	if err != nil {
+		return nil, storeError(err)
+	}
+	tree, err := s.opt.Store.Blobs().Unpack(context.Background(), blob.Digest)
+	if err != nil {
+		blob.Release()
+		return nil, storeError(err)
+	}
+	return &upload{lambda.Code{SHA256: blob.Digest.Base64(), Size: blob.Size}, blob, tree}, nil
+}

@@ -1,0 +1,99 @@
+package lambda
+
+import (
+	"maps"
+
+	api "github.com/weir-run/weir/aws/lambda"
+	"github.com/weir-run/weir/aws/wire"
+	"github.com/weir-run/weir/lambda"
+)
+
+// settings is the part of a configuration that both CreateFunction and
+// UpdateFunctionConfiguration set.
+type settings struct {
+	runtime, handler, role, description wire.Opt[string]
+	timeout, memory                     wire.Opt[int32]
+	environment                         *api.Environment
+	ephemeral                           *api.EphemeralStorage
+	logging                             *api.LoggingConfig
+}
+
+// applied returns a version with the settings that are given, after checking them.
+func (s *Service) applied(v lambda.Version, set settings) (lambda.Version, error) {
+	if set.runtime.OK {
+		if err := s.checkRuntime(set.runtime.V); err != nil {
+			return v, err
+		}
+		v.Runtime = set.runtime.V
+	}
+	if set.environment != nil {
+		if err := checkEnvironment(set.environment.Variables); err != nil {
+			return v, err
+		}
+		v.Environment, v.HasEnv = maps.Clone(set.environment.Variables), set.environment.Variables != nil
+	}
+	if set.logging != nil {
+		if err := checkLogging(set.logging); err != nil {
+			return v, err
+		}
+		v.LogGroup = set.logging.LogGroup.Or(v.LogGroup)
+	}
+	v.Handler = set.handler.Or(v.Handler)
+	v.Role = set.role.Or(v.Role)
+	v.Description = set.description.Or(v.Description)
+	v.TimeoutSec = int(set.timeout.Or(int32(v.TimeoutSec)))
+	v.MemoryMB = int(set.memory.Or(int32(v.MemoryMB)))
+	if set.ephemeral != nil {
+		v.EphemeralMB = int(set.ephemeral.Size.Or(int32(v.EphemeralMB)))
+	}
+	return v, nil
+}
+
+func checkLogging(l *api.LoggingConfig) error {
+	if l.LogFormat.Or("Text") == "JSON" {
+		return invalid("weir does not support the log format JSON.")
+	}
+	if l.ApplicationLogLevel.OK || l.SystemLogLevel.OK {
+		return invalid("Log Level is not supported when Log Format is set to \"Text\". Remove log level from your request or change the LogFormat to \"JSON\" and try again.")
+	}
+	return nil
+}
+
+// Members of a request that weir does not support are accepted where they ask for nothing:
+// many tools send the default of everything.
+
+func dropDefaultVPC(p **api.VpcConfig) {
+	if c := *p; c != nil && len(c.SubnetIds) == 0 && len(c.SecurityGroupIds) == 0 {
+		*p = nil
+	}
+}
+
+func dropDefaultTracing(p **api.TracingConfig) {
+	if c := *p; c != nil && c.Mode.Or("PassThrough") == "PassThrough" {
+		*p = nil
+	}
+}
+
+func dropDefaultSnapStart(p **api.SnapStart) {
+	if c := *p; c != nil && c.ApplyOn.Or("None") == "None" {
+		*p = nil
+	}
+}
+
+func dropDefaultDeadLetter(p **api.DeadLetterConfig) {
+	if c := *p; c != nil && c.TargetArn.V == "" {
+		*p = nil
+	}
+}
+
+func dropEmpty(p *wire.Opt[string]) {
+	if p.V == "" {
+		*p = wire.Opt[string]{}
+	}
+}
+
+func dropEmptyList[T any](p *[]T) {
+	if len(*p) == 0 {
+		*p = nil
+	}
+}
