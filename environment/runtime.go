@@ -86,8 +86,8 @@ func (r Runtime) initVersion() string {
 	return fmt.Sprintf("nodejs:%d.v%d", r.interpreter.number, r.interpreter.patch)
 }
 
-// versionARN stands in for AWS's ARN of a runtime version: it changes with the interpreter.
-func (r Runtime) versionARN(scope lambda.Scope) string {
+// VersionARN stands in for AWS's ARN of a runtime version: it changes with the interpreter.
+func (r Runtime) VersionARN(scope lambda.Scope) string {
 	sum := sha256.Sum256([]byte(r.initVersion() + " " + r.Version))
 	return "arn:" + scope.Partition() + ":lambda:" + scope.Region + "::runtime:" + hex.EncodeToString(sum[:])
 }
@@ -143,7 +143,7 @@ func newInterpreter(language, version, prefix, program string) (interpreter, boo
 		}
 		numbers[i] = n
 	}
-	in.number, in.patch, in.bootstrap = numbers[0], numbers[1], "bootstrap.js"
+	in.number, in.patch, in.bootstrap = numbers[0], numbers[1], "index.mjs"
 	if language == "python" {
 		if numbers[0] != 3 {
 			return in, false
