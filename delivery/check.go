@@ -83,3 +83,42 @@ func (m *Async) checkTimers() error {
 	}
 	return nil
 }
+
+// check verifies every invariant of a mapping.
+func (m *Mapping) check() error {
+	if m.pollers < 0 || m.pollers > m.most() && m.config.Enabled {
+		return fmt.Errorf("%d pollers of %d", m.pollers, m.most())
+	}
+	if !m.config.Enabled && (len(m.receives) > 0 || m.open != nil || len(m.resting) > 0) {
+		return fmt.Errorf("a disabled mapping receives or collects")
+	}
+	if m.config.Enabled && m.busy() < m.pollers {
+		return fmt.Errorf("%d of %d pollers have nothing to do", m.pollers-m.busy(), m.pollers)
+	}
+	if m.open != nil && (len(m.open.messages) == 0 || len(m.open.messages) >= m.config.BatchSize || m.open.bytes > maxBatchBytes && len(m.open.messages) > 1) {
+		return fmt.Errorf("the open batch has %d messages, %d bytes", len(m.open.messages), m.open.bytes)
+	}
+	idle, running := 0, 0
+	for id, b := range m.batches {
+		if b.id != id || len(b.messages) == 0 {
+			return fmt.Errorf("batch %d is %d with %d messages", id, b.id, len(b.messages))
+		}
+		if b.runs {
+			running++
+		} else {
+			idle++
+		}
+	}
+	if idle != len(m.resting)+len(m.waiting) || running != m.running {
+		return fmt.Errorf("%d batches do not run, %d + %d are listed; %d run, counted %d", idle, len(m.resting), len(m.waiting), running, m.running)
+	}
+	if len(m.waiting) > 0 && m.running < m.pollers {
+		return fmt.Errorf("%d batches wait and %d of %d run", len(m.waiting), m.running, m.pollers)
+	}
+	for i, b := range m.resting {
+		if b.runs || i > 0 && m.resting[i-1].again > b.again {
+			return fmt.Errorf("resting batch %d is misplaced", b.id)
+		}
+	}
+	return nil
+}

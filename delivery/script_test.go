@@ -26,7 +26,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := play(t, newAsyncPlayer(t).command, string(text))
+			command := newAsyncPlayer(t).command
+			if strings.HasPrefix(name, "mapping_") {
+				command = newMapPlayer(t).command
+			}
+			got := play(t, command, string(text))
 			if got == string(text) {
 				return
 			}
