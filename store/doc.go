@@ -16,6 +16,7 @@
 //
 //	\x00…                           the engine's own
 //	c/account/region/kind/name      catalogue records
+//	a/…                             asynchronous events (events.go)
 //
 // The data directory:
 //

@@ -35,6 +35,7 @@ type Store struct {
 	engine  *engine
 	blobs   *Blobs
 	catalog *Catalog
+	events  *Events
 	closed  sync.Once
 	result  error // of Close
 }
@@ -77,6 +78,7 @@ func open(o Options) (*Store, error) {
 	if s.catalog, err = openCatalog(s.engine); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.events = openEvents(s.engine)
 	return s, nil
 }
 
@@ -88,6 +90,9 @@ func (s *Store) Blobs() *Blobs { return s.blobs }
 
 // Catalog returns the store's configuration records.
 func (s *Store) Catalog() *Catalog { return s.catalog }
+
+// Events returns the store's asynchronous events.
+func (s *Store) Events() *Events { return s.events }
 
 // Close waits for the commits and reads under way and gives the directory up. Commits that
 // still wait for their turn, and whatever comes later, fail with ErrClosed; snapshots of the
