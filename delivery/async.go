@@ -383,7 +383,7 @@ func (m *Async) again(f flight, wait time.Duration) {
 		was := f.Due
 		f.stage, f.Due = moving, m.now.Add(wait)
 		m.flights[f.Event] = f
-		m.do(Effect{Do: Move, Queue: f.queue, Event: f.Event, Due: f.Due, From: was, Failures: f.Failures, Refusals: f.Refusals})
+		m.do(Effect{Do: Move, Queue: f.queue, Event: f.Event, Due: f.Due, From: was, Born: f.Born, Failures: f.Failures, Refusals: f.Refusals})
 		m.land(f.queue)
 	}
 }

@@ -72,7 +72,8 @@ const (
 	// Disposed.
 	Dispose
 
-	// Move makes Due, Failures and Refusals of Event durable; it was due at From: Moved.
+	// Move makes Due, Failures and Refusals of Event, born at Born, durable; it was due at From:
+	// Moved.
 	Move
 
 	// Settle removes Event, due at Due, from the durable index for Condition: Settled.
@@ -88,6 +89,7 @@ type Effect struct {
 	Queue     QueueID
 	Event     EventID
 	Due, From Instant
+	Born      Instant
 	Failures  uint8
 	Refusals  uint16
 	Limit     int

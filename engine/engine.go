@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"time"
@@ -28,6 +29,10 @@ type Options struct {
 	// take longer than the time AWS gives them. Zero means four for each processor.
 	Boots int
 
+	// Targets deliver to the destinations of asynchronous invocations, by the service in
+	// their ARN, such as "sqs". Functions are the engine's own.
+	Targets map[string]Target
+
 	Logger *slog.Logger
 }
 
@@ -44,8 +49,9 @@ type Environment interface {
 // An Engine decides about and runs the invocations of one server.
 type Engine struct {
 	opt   Options
-	began time.Time // instant zero of every machine
+	began time.Time
 	boots chan struct{}
+	async *async
 
 	ctx    context.Context // ends when the engine closes
 	cancel context.CancelFunc
@@ -70,13 +76,23 @@ func Open(opt Options) (*Engine, error) {
 	e := &Engine{opt: opt, began: time.Now(), boots: make(chan struct{}, opt.Boots)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.mu.pools = make(map[lambda.Scope]*pool)
+	var err error
+	if e.async, err = openAsync(e); err != nil {
+		return nil, err
+	}
 	e.feedAll(opt.Store.Catalog().Subscribe(e.feed))
 	e.work.Go(e.collect)
 	return e, nil
 }
 
-// now returns the moment on the machines' clock, which is monotonic.
-func (e *Engine) now() admission.Instant { return admission.Instant(time.Since(e.began)) }
+// now returns the moment on the machines' clock: nanoseconds since 1970 at the start, and from
+// there on monotonic. Events keep such moments over a restart.
+func (e *Engine) now() lambda.Instant {
+	return lambda.Instant(e.began.UnixNano()).Add(time.Since(e.began))
+}
+
+// roll draws what decides the version of a weighted alias.
+func (e *Engine) roll() float64 { return rand.Float64() }
 
 // pool returns the pool of a scope, making it if it is new.
 func (e *Engine) pool(s lambda.Scope) *pool {
@@ -115,17 +131,25 @@ func (e *Engine) Environments() int {
 	return n
 }
 
+// Drain stops taking events from the queue and waits, as long as the context allows, until
+// those being run have ended and what came of them is durable.
+func (e *Engine) Drain(ctx context.Context) {
+	e.async.drain(ctx)
+}
+
 // Close ends every environment and waits for the engine's goroutines. Invocations in
-// progress end with their environments, so a server drains first: it stops taking requests
-// and waits for those it has. Close is idempotent.
+// progress end with their environments, so a server stops taking requests before and waits
+// for those it has. Close is idempotent.
 func (e *Engine) Close() {
 	e.closing.Do(func() {
+		e.async.stop()
 		e.cancel()
 		for _, p := range e.pools() {
 			p.close()
 		}
 	})
 	e.work.Wait()
+	e.async.work.Wait()
 }
 
 // errClosing is what an invocation gets that still waits when the engine closes.

@@ -35,10 +35,15 @@ func (e *Engine) feed(s *store.Snapshot, changes []store.Change) {
 		switch c.Kind {
 		case store.Functions.Name, store.Reserved.Name:
 			p.feedFunction(s, c.Name)
+			e.async.feed(s, c.Scope, c.Name)
 		case store.Versions.Name:
 			p.feedVersion(s, c.Name)
+			e.async.feed(s, c.Scope, unqualify(c.Name).function)
 		case store.Aliases.Name:
 			p.feedAlias(s, c.Name)
+			e.async.feed(s, c.Scope, unqualify(c.Name).function)
+		case store.EventInvokes.Name:
+			e.async.feed(s, c.Scope, unqualify(c.Name).function)
 		case store.Provisioned.Name:
 			p.feedProvisioned(s, c.Name)
 		}

@@ -73,7 +73,47 @@ func (g *Grant) Run(w lambda.Response) lambda.Outcome {
 
 // Admit is the first half of Invoke: it gets an environment for the invocation.
 func (e *Engine) Admit(ctx context.Context, inv *lambda.Invocation) (Grant, error) {
+	if err := e.hop(inv); err != nil {
+		return Grant{}, err
+	}
 	return e.pool(inv.Scope).arrive(ctx, inv)
+}
+
+// Enqueue accepts an asynchronous invocation: when it returns, the event is durable. It
+// returns a *lambda.Error if there is nothing to invoke.
+func (e *Engine) Enqueue(ctx context.Context, inv *lambda.Invocation) error {
+	p := e.pool(inv.Scope)
+	p.mu.Lock()
+	_, ok := p.mu.target(inv.Function, inv.Qualifier)
+	p.mu.Unlock()
+	if !ok {
+		return p.missing(inv)
+	}
+	return e.async.enqueue(ctx, inv)
+}
+
+// codeRecursion is the exception of an invocation that recursion detection stops.
+const codeRecursion = "RecursiveInvocationException"
+
+// hop adds the invocation to the lineage of its trace, and stops it if the chain of events
+// that led here has invoked the function too often.
+func (e *Engine) hop(inv *lambda.Invocation) error {
+	next, before := lambda.Hop(inv.TraceID, inv.Scope.FunctionARN(inv.Function, ""))
+	inv.TraceID = next
+	if before < lambda.MaxHops {
+		return nil
+	}
+	f, ok := store.Functions.Get(e.opt.Store.Catalog().Snapshot(), inv.Scope, inv.Function)
+	if ok && f.AllowsLoop {
+		return nil
+	}
+	e.opt.Logger.Warn("recursive loop stopped", "scope", inv.Scope.String(), "function", inv.Function, "requestId", inv.RequestID, "invocations", before)
+	return lambda.Errorf(codeRecursion, "Lambda detected a recursive loop: function %s was invoked %d times by the same chain of events.", inv.Function, before).With("Type", "User")
+}
+
+func isCode(err error, code string) bool {
+	var known *lambda.Error
+	return errors.As(err, &known) && known.Code == code
 }
 
 // arrive asks the machine for an environment and waits for it.

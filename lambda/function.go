@@ -8,6 +8,7 @@ type Function struct {
 	CreatedAt   time.Time         `json:",omitzero"`
 	LastVersion int               `json:",omitzero"` // highest version number ever published; numbers are never reused
 	Tags        map[string]string `json:",omitzero"` // at most 50
+	AllowsLoop  bool              `json:",omitzero"` // recursion detection does not stop it
 }
 
 // A Version is one configuration and code of a function: $LATEST, which changes, or a
@@ -27,6 +28,7 @@ type Version struct {
 	Environment  map[string]string `json:",omitzero"`
 	HasEnv       bool              `json:",omitzero"` // an empty Environment was set, which AWS echoes; false: never set
 	LogGroup     string            `json:",omitzero"`
+	DeadLetter   string            `json:",omitzero"` // ARN of the queue or topic for events that failed, or empty
 	Code         Code              `json:",omitzero"`
 
 	// Generation counts the changes of code or configuration of $LATEST. Execution

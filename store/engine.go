@@ -32,11 +32,12 @@ type engine struct {
 	dir    *directory
 	broken *breakage
 
-	queue  chan *request
-	stop   chan struct{} // closed by close
-	done   chan struct{} // closed when the writer has ended
-	closed sync.Once
-	result error // of close
+	queue    chan *request
+	requests sync.Pool     // of *request that are answered
+	stop     chan struct{} // closed by close
+	done     chan struct{} // closed when the writer has ended
+	closed   sync.Once
+	result   error // of close
 
 	sequence Version // of the last commit; the writer's
 
@@ -65,6 +66,7 @@ func openEngine(dir *directory, log *slog.Logger, broken *breakage) (*engine, er
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
 	}
+	e.requests.New = newRequest
 	if e.sequence, err = readSequence(db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -17,6 +17,10 @@ var (
 	Aliases     = Kind[lambda.Alias]{"alias"}
 	Reserved    = Kind[lambda.Reserved]{"reserved"} // by the function's name
 	Provisioned = Kind[lambda.Provisioned]{"provisioned"}
+
+	// EventInvokes are named by what the invocations are sent to; $LATEST stands for the
+	// function itself.
+	EventInvokes = Kind[lambda.EventInvoke]{"eventinvoke"}
 )
 
 // A Reader is a state of the catalogue to read: a *Snapshot, or a *Tx, which sees its own

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -26,7 +25,7 @@ type request struct {
 	answer  chan struct{} // receives once version or err is set; capacity 1
 }
 
-var requests = sync.Pool{New: func() any { return &request{answer: make(chan struct{}, 1)} }}
+func newRequest() any { return &request{answer: make(chan struct{}, 1)} }
 
 // Commit implements Slot.
 func (e *engine) Commit(ctx context.Context, b *Batch) (Version, error) {
@@ -36,7 +35,7 @@ func (e *engine) Commit(ctx context.Context, b *Batch) (Version, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("commit: %w", err)
 	}
-	r := requests.Get().(*request)
+	r := e.requests.Get().(*request)
 	r.batch = b
 	select {
 	case e.queue <- r:
@@ -57,7 +56,7 @@ func (e *engine) Commit(ctx context.Context, b *Batch) (Version, error) {
 	}
 	version, err := r.version, r.err
 	r.batch, r.version, r.err = nil, 0, nil
-	requests.Put(r)
+	e.requests.Put(r)
 	if err != nil {
 		return 0, fmt.Errorf("commit: %w", err)
 	}
