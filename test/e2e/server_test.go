@@ -181,7 +181,7 @@ func shared(t testing.TB) *server {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("%s ends with:\n%s", common.server.log, common.server.tail())
+			t.Logf("the server's log is %s", common.server.log)
 		}
 	})
 	return common.server

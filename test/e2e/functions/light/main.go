@@ -24,11 +24,19 @@ func main() {
 	}
 }
 
-// An event says how long to work, and the tally to count in, if any.
+// An event says how long to work, and the tally to count in, if any. The work begins once so
+// many have been in the tally at the same time.
 type event struct {
 	MS    int
 	Tally string
+	After int64
 }
+
+// The wait for the others: how often it is looked whether they are there, and how long at most.
+const (
+	glance    = 100 * time.Millisecond
+	gathering = 30 * time.Second
+)
 
 func serve(api string) error {
 	c, err := dial(api)
@@ -62,16 +70,22 @@ func serve(api string) error {
 }
 
 func work(e event) error {
-	if e.Tally != "" {
-		t, err := tally.Open(e.Tally)
-		if err != nil {
-			return err
-		}
-		defer t.Close()
-		t.Begin()
-		defer t.End()
+	d := time.Duration(e.MS) * time.Millisecond
+	if e.Tally == "" {
+		time.Sleep(d)
+		return nil
 	}
-	time.Sleep(time.Duration(e.MS) * time.Millisecond)
+	t, err := tally.Open(e.Tally)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.Begin()
+	defer t.End()
+	for end := time.Now().Add(gathering); e.After > t.Count().Peak && time.Now().Before(end); {
+		time.Sleep(glance)
+	}
+	time.Sleep(d)
 	return nil
 }
 
