@@ -56,8 +56,20 @@ func apiError(status, errorType, text string) apiAnswer {
 	}{text, errorType}))}
 }
 
-// badTransition is the answer to a request that does not fit the runtime's state.
-func badTransition(from, to string) *apiAnswer {
+// refuseLocked is the answer to a request that does not fit the runtime's state. The states are
+// called as in the runtime interface emulator.
+func (e *Environment) refuseLocked(to string) *apiAnswer {
+	from := "Ready"
+	switch r := &e.mu.run; {
+	case e.mu.process == starting:
+		from = "Started"
+	case e.mu.process == stopped:
+		from = "InitError"
+	case r.responded || r.claimed:
+		from = "RuntimeResponseSentState"
+	case r.delivered:
+		from = "Running"
+	}
 	a := apiError("403 Forbidden", "InvalidStateTransition",
 		"State transition from "+from+" to "+to+" failed for runtime. Error: State transition is not allowed")
 	return &a
@@ -130,7 +142,8 @@ func (c *conn) response(q *request, id []byte, failed bool) bool {
 	}
 	b := c.in.body(q)
 	c.goOn(q)
-	if streaming && !failed {
+	// AWS's Go client does not say that it streams: it sends every answer in chunks.
+	if (streaming || q.chunked) && !failed {
 		if cl := e.claimStream(id); cl != nil {
 			return c.streamBody(q, id, &b, cl)
 		}
@@ -273,7 +286,7 @@ func (e *Environment) mayAnswer(c *conn, id, invocation []byte, failed bool) *ap
 		}
 	}
 	if r.responded || r.claimed {
-		return badTransition("RuntimeResponseSentState", answerState(failed))
+		return e.refuseLocked(answerState(failed))
 	}
 	return nil
 }
@@ -288,7 +301,7 @@ func (e *Environment) answer(id []byte, o lambda.Outcome, failed bool) *apiAnswe
 	case e.mu.phase != busy || r.requestID != string(id) || r.ending:
 		return &apiInvalidID
 	case r.responded:
-		return badTransition("RuntimeResponseSentState", answerState(failed))
+		return e.refuseLocked(answerState(failed))
 	}
 	r.responded = true
 	o.Duration, o.InitDuration = now.Sub(r.start), r.init

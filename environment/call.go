@@ -3,7 +3,6 @@ package environment
 import (
 	"net"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/weir-run/weir/lambda"
@@ -37,9 +36,9 @@ type call struct {
 	vector   net.Buffers
 }
 
-var calls = sync.Pool{New: func() any {
+func newCall() any {
 	return &call{wake: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
-}}
+}
 
 // A task is what the goroutine inside Invoke does next.
 type task uint8
@@ -72,7 +71,7 @@ func (e *Environment) InvokeStream(inv *lambda.Invocation, w lambda.Response) la
 }
 
 func (e *Environment) invoke(inv *lambda.Invocation, w lambda.Response) lambda.Outcome {
-	c := calls.Get().(*call)
+	c := e.host.calls.Get().(*call)
 	c.inv, c.sink = inv, w
 	if w != nil {
 		c.left = make(chan struct{})
@@ -80,13 +79,13 @@ func (e *Environment) invoke(inv *lambda.Invocation, w lambda.Response) lambda.O
 	<-e.booted
 	if !e.begin(c) {
 		c.outcome = e.sandboxFailure(inv.RequestID)
-		return c.release()
+		return e.release(c)
 	}
 	for {
 		do, to := e.look(c)
 		switch do {
 		case returnTask:
-			return c.release()
+			return e.release(c)
 		case chunkTask:
 			e.passChunk(c)
 		case thawTask:
@@ -141,10 +140,6 @@ func (e *Environment) look(c *call) (task, *conn) {
 	case c.chunk != nil:
 		return chunkTask, nil
 	case e.mu.process == stopped && !r.ending:
-		e.mu.process = starting
-		e.mu.starts++
-		e.mu.initStart = time.Now()
-		r.suppressed = true
 		return restartTask, nil
 	case e.mu.power != running && !r.ending:
 		return thawTask, nil
@@ -170,6 +165,13 @@ func (e *Environment) answerLocked(o lambda.Outcome) {
 	c.rouse()
 }
 
+// rouseLocked makes the waiting caller look again, if there is one.
+func (e *Environment) rouseLocked() {
+	if e.mu.run.call != nil {
+		e.mu.run.call.rouse()
+	}
+}
+
 // rouse makes the caller look again.
 func (c *call) rouse() {
 	select {
@@ -179,7 +181,7 @@ func (c *call) rouse() {
 }
 
 // release returns the outcome and puts the call away.
-func (c *call) release() lambda.Outcome {
+func (e *Environment) release(c *call) lambda.Outcome {
 	o := c.outcome
 	if c.left != nil {
 		close(c.left)
@@ -193,7 +195,7 @@ func (c *call) release() lambda.Outcome {
 		c.header = nil
 	}
 	*c = call{wake: c.wake, taken: c.taken, header: c.header[:0]}
-	calls.Put(c)
+	e.host.calls.Put(c)
 	return o
 }
 

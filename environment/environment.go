@@ -65,6 +65,8 @@ type Environment struct {
 	cancel  context.CancelFunc // of boot
 	booted  chan struct{}      // closed when the phase booting ends
 	done    chan struct{}      // closed by Close
+	hold    chan struct{}      // makes watch wait for resume
+	resume  chan struct{}
 	workers sync.WaitGroup
 
 	// Set by boot before anything else can use them.
@@ -82,8 +84,7 @@ type Environment struct {
 		phase   phase
 		process process
 		power   power
-		starts  int // of the command; the n-th exit is that of the n-th start
-		exits   int
+		starts  int // of the command
 
 		conns   map[*conn]struct{}
 		drained chan struct{} // closed when conns gets empty, if someone waits for it
@@ -137,6 +138,8 @@ func (h *Host) Start(spec Spec) *Environment {
 		cancel: cancel,
 		booted: make(chan struct{}),
 		done:   make(chan struct{}),
+		hold:   make(chan struct{}),
+		resume: make(chan struct{}),
 	}
 	e.log = h.opt.Logger.With("function", v.Function, "version", v.Number, "environment", e.id)
 	e.stream = &stream{log: e.log}
@@ -161,7 +164,9 @@ func (e *Environment) boot(ctx context.Context) {
 		"\tRuntime Version ARN: " + e.runtime.versionARN(e.spec.Scope))
 	if e.runtime.Note != "" {
 		e.stream.line("WARN " + e.runtime.Note)
-		e.log.Warn(e.runtime.Note)
+		if _, warned := e.host.warned.LoadOrStore(e.runtime.ID, true); !warned {
+			e.log.Warn(e.runtime.Note)
+		}
 	}
 	e.stream.flush()
 
@@ -268,7 +273,6 @@ func (e *Environment) lose(err error) {
 	e.leaveBootingLocked(gone)
 	e.answerLocked(e.sandboxFailure(e.mu.run.requestID))
 	e.mu.Unlock()
-	e.log.Error("an execution environment is lost", "err", err)
 	if e.spec.Events.Gone != nil {
 		e.spec.Events.Gone(e, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -66,15 +68,8 @@ func (e *Environment) ended(requestID string, x sandbox.Exit) failure {
 
 // describe says how a runtime ended, as AWS does.
 func (e *Environment) describe(x sandbox.Exit) (errorType, text string) {
-	if x.Err != nil && e.spec.Version.Environment["AWS_LAMBDA_EXEC_WRAPPER"] != "" && e.runtime.Language != "provided" {
-		// AWS starts the wrapper with a shell, whose status says that there is none.
-		x = sandbox.Exit{Code: 126}
-		if errors.Is(x.Err, fs.ErrNotExist) {
-			x.Code = 127
-		}
-	}
 	switch {
-	case x.Err != nil && errors.Is(x.Err, fs.ErrNotExist) && e.runtime.Language == "provided":
+	case x.Err != nil && e.runtime.Language == "provided" && !e.hasBootstrap():
 		return typeInvalidEntrypoint, "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
 	case x.Err != nil:
 		var errno syscall.Errno
@@ -88,6 +83,26 @@ func (e *Environment) describe(x sandbox.Exit) (errorType, text string) {
 		return typeExit, "Runtime exited without providing a reason"
 	}
 	return typeExit, fmt.Sprintf("Runtime exited with error: exit status %d", x.Code)
+}
+
+func (e *Environment) hasBootstrap() bool {
+	info, err := os.Stat(filepath.Join(e.spec.Code, "bootstrap"))
+	return err == nil && !info.IsDir()
+}
+
+// wrapperExit turns the failure to run AWS_LAMBDA_EXEC_WRAPPER into what it is on AWS, where a
+// shell runs it: a line in the log and an exit status.
+func (e *Environment) wrapperExit(x sandbox.Exit) sandbox.Exit {
+	wrapper := e.spec.Version.Environment["AWS_LAMBDA_EXEC_WRAPPER"]
+	if x.Err == nil || wrapper == "" || e.runtime.Language == "provided" {
+		return x
+	}
+	if errors.Is(x.Err, fs.ErrNotExist) {
+		e.stream.line(wrapper + ": does not exist")
+		return sandbox.Exit{Code: 127}
+	}
+	e.stream.line(wrapper + ": is not an executable")
+	return sandbox.Exit{Code: 126}
 }
 
 // sandboxFailure is the outcome of an invocation that lost its sandbox.

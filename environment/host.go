@@ -1,11 +1,11 @@
 package environment
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/weir-run/weir/lambda"
@@ -14,7 +14,7 @@ import (
 
 // Options is what the environments of one server have in common.
 type Options struct {
-	Sandboxes Sandboxes
+	Sandboxes sandbox.Driver
 
 	// Dir receives weir's own bootstraps, in a directory named by their content.
 	Dir string
@@ -33,7 +33,7 @@ type Options struct {
 	// Credentials returns what a function in a scope signs its calls with; nil: none.
 	Credentials func(lambda.Scope) (keyID, secret, token string)
 
-	Egress sandbox.Egress // of every sandbox; if empty, sandbox.EgressNone
+	Egress sandbox.Egress // of every sandbox; if empty, the driver's default
 
 	// FreezeAfter is how long an environment stays idle before it is frozen; 0 is 100 ms. The
 	// delay spares a busy environment the cost of freezing and thawing, about 0.1 ms, around
@@ -41,11 +41,6 @@ type Options struct {
 	FreezeAfter time.Duration
 
 	Logger *slog.Logger // nil: slog.Default()
-}
-
-// Sandboxes makes sandboxes.
-type Sandboxes interface {
-	Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error)
 }
 
 const defaultFreezeAfter = 100 * time.Millisecond
@@ -56,6 +51,8 @@ type Host struct {
 	interpreters []interpreter
 	runtimeDir   string // the host directory shown as /var/runtime
 	endpoint     *http.Server
+	calls        sync.Pool // of *call
+	warned       sync.Map  // runtime ids whose stand-in the server's log has been told of
 }
 
 // Open unpacks the bootstraps and looks for the interpreters of this machine.
@@ -69,13 +66,11 @@ func Open(opt Options) (*Host, error) {
 	if opt.FreezeAfter == 0 {
 		opt.FreezeAfter = defaultFreezeAfter
 	}
-	if opt.Egress == "" {
-		opt.Egress = sandbox.EgressNone
-	}
 	if opt.EndpointURL == "" {
 		opt.EndpointURL = "http://" + sandbox.EndpointAddr
 	}
 	h := &Host{opt: opt}
+	h.calls.New = newCall
 	if opt.Endpoint != nil {
 		h.endpoint = &http.Server{
 			Handler:           opt.Endpoint,
@@ -100,9 +95,9 @@ type Spec struct {
 	Events      Events
 }
 
-// Events are the callbacks of an environment. They are called from its own goroutines, one at a
-// time, and must not block: the environment stands still meanwhile. Close must not be called
-// from within one, except on a goroutine of its own. After Close has been called none is.
+// Events are the callbacks of an environment. They are called from its own goroutines, or from
+// the one inside Invoke, and must not block: the environment stands still meanwhile. Close waits
+// for them, so it must not be called from within one; after Close has returned none is called.
 type Events struct {
 	// Ready is called once, when INIT has ended: the runtime asked for its first invocation,
 	// or Init.Err says why not. Either way the environment can take an invocation; after a

@@ -18,8 +18,8 @@ func (e *Environment) poll(c *conn) *apiAnswer {
 		e.mu.Unlock()
 		return &apiGone
 	case e.mu.process == stopped:
-		e.mu.Unlock()
-		return badTransition("InitError", "Ready")
+		defer e.mu.Unlock()
+		return e.refuseLocked("Ready")
 	case e.mu.process == starting:
 		e.mu.Unlock()
 		return e.endInit(c)
@@ -39,32 +39,36 @@ func (e *Environment) poll(c *conn) *apiAnswer {
 	case !r.delivered || r.to == nil: // the connection that had the event is gone: once more
 		r.delivered = false
 		e.mu.parked = c
-		if r.call != nil {
-			r.call.rouse()
-		}
+		e.rouseLocked()
 		e.mu.Unlock()
 		return nil
 	}
-	e.mu.Unlock()
-	return badTransition("Running", "Ready")
+	defer e.mu.Unlock()
+	return e.refuseLocked("Ready")
 }
 
 // endInit ends INIT: the runtime asks for its first invocation.
 func (e *Environment) endInit(c *conn) *apiAnswer {
+	e.mu.Lock()
+	took := time.Since(e.mu.initStart)
+	booted := e.mu.phase == booting
+	e.mu.Unlock()
 	if err := e.sb.Settle(); err != nil {
 		e.log.Error("limiting the CPU of an environment", "err", err)
 	}
-	now := time.Now()
+	e.output.catchUp() // what INIT printed stands before the first START
+	if booted && e.spec.Provisioned {
+		e.stream.initReport(took, "init", Success, "")
+	}
 	e.mu.Lock()
 	if e.mu.process != starting || c.start != e.mu.starts || e.mu.phase > busy {
 		e.mu.Unlock()
 		return &apiGone
 	}
 	e.mu.process = ready
-	took := now.Sub(e.mu.initStart)
 	e.mu.parked = c
-	if e.mu.phase == busy { // inside an invocation, which has been waiting for this
-		e.mu.run.call.rouse()
+	if !booted { // inside an invocation, which has been waiting for this
+		e.rouseLocked()
 		e.mu.Unlock()
 		return nil
 	}
@@ -73,10 +77,6 @@ func (e *Environment) endInit(c *conn) *apiAnswer {
 		e.mu.init = took
 	}
 	e.mu.Unlock()
-	if e.spec.Provisioned {
-		e.output.catchUp()
-		e.stream.initReport(took, "init", Success, "")
-	}
 	e.ready(Init{Duration: took})
 	return nil
 }
@@ -119,23 +119,23 @@ func (e *Environment) rejectInit(c *conn, errorType string, payload []byte) (res
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c.start != e.mu.starts || e.mu.process != starting {
-		return nil, badTransition("Ready", "InitError")
+		return nil, e.refuseLocked("InitError")
 	}
 	e.mu.process = stopped
 	took := time.Since(e.mu.initStart)
 	switch e.mu.phase {
 	case booting:
-		err := fmt.Errorf("INIT failed: %s", payload)
+		err := fmt.Errorf("INIT failed: %.1000s", payload)
 		return func() { e.initFailed(took, Failed, errorType, err) }, nil
 	case busy:
 		f := failure{status: Failed, errorType: errorType, payload: payload, answer: payloadType(payload)}
 		r := e.endRunLocked(&f)
 		return func() { e.fail(&r, &f) }, nil
 	}
-	return nil, badTransition("Ready", "InitError")
+	return nil, &apiGone
 }
 
-// watch takes note of every end of the command.
+// watch takes note of every end of the command, but not while it is started again.
 func (e *Environment) watch() {
 	for {
 		select {
@@ -144,34 +144,37 @@ func (e *Environment) watch() {
 				return
 			}
 			e.exited(x)
+		case <-e.hold:
+			select {
+			case <-e.resume:
+			case <-e.done:
+				return
+			}
 		case <-e.done:
 			return
 		}
 	}
 }
 
-// exited handles one end of the command. The end of one that was killed to be started again is
-// old news.
+// exited handles the end of the command. It is no news if the runtime had failed before.
 func (e *Environment) exited(x sandbox.Exit) {
 	e.mu.Lock()
-	e.mu.exits++
-	current := e.mu.exits == e.mu.starts
+	known, took := e.mu.process == stopped, time.Since(e.mu.initStart)
 	e.mu.Unlock()
-	if !current {
+	if known {
 		return
 	}
 	e.drainConns()
+	x = e.wrapperExit(x)
 	e.mu.Lock()
-	if e.mu.exits != e.mu.starts || e.mu.phase > busy {
+	if e.mu.process == stopped || e.mu.phase > busy {
 		e.mu.Unlock()
 		return
 	}
-	was := e.mu.process
 	e.mu.process = stopped
 	e.mu.parked = nil
-	took := time.Since(e.mu.initStart)
 	switch {
-	case e.mu.phase == booting && was == starting:
+	case e.mu.phase == booting:
 		e.mu.Unlock()
 		errorType, text := e.describe(x)
 		if x.OutOfMem {

@@ -55,7 +55,7 @@ func (e *Environment) onAlarm() {
 		e.stream.flush()
 	case a == alarmDeadline && e.mu.phase == busy && !e.mu.run.ending:
 		e.runTimedOut(now)
-	case a == alarmFreeze && e.mu.phase == idle && e.mu.exits < e.mu.starts:
+	case a == alarmFreeze && e.mu.phase == idle:
 		e.mu.Unlock()
 		e.freeze()
 	default:
@@ -154,17 +154,38 @@ func (e *Environment) thawLocked() error {
 	return nil
 }
 
-// restart starts the runtime again, in the same sandbox.
+// restart starts the runtime again, in the same sandbox. Meanwhile no exit is looked at: one
+// that comes before is of the old run, one that comes after of the new.
 func (e *Environment) restart() {
-	if err := e.restartLocked(); err != nil {
+	select {
+	case e.hold <- struct{}{}:
+	case <-e.done:
+		return
+	}
+	err := e.restartHeld()
+	select {
+	case e.resume <- struct{}{}:
+	case <-e.done:
+	}
+	if err != nil {
 		e.lose(fmt.Errorf("starting a runtime again: %w", err))
 	}
 }
 
-func (e *Environment) restartLocked() error {
+func (e *Environment) restartHeld() error {
 	e.closeConns()
 	e.power.Lock()
 	defer e.power.Unlock()
+	e.mu.Lock()
+	if e.mu.phase != busy || e.mu.run.ending { // closed, or timed out
+		e.mu.Unlock()
+		return nil
+	}
+	e.mu.process = starting
+	e.mu.starts++
+	e.mu.initStart = time.Now()
+	e.mu.run.suppressed = true
+	e.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	err := e.sb.Restart(ctx)

@@ -158,7 +158,7 @@ except Exception:
 program = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 print(version, sys.base_prefix, program, name, sep="\n")`
 	askNode = `const fs = require('fs'), path = require('path'), program = fs.realpathSync(process.execPath);
-console.log([process.versions.node, path.dirname(path.dirname(program)), program, 'bootstrap.js'].join('\n'))`
+console.log([process.versions.node, path.dirname(path.dirname(program)), program, 'index.mjs'].join('\n'))`
 )
 
 // probe asks one candidate.

@@ -67,7 +67,9 @@ func (d *reader) next(q *request) error {
 	d.skipEmptyLines()
 	seen := 0
 	for {
-		if end := headerEnd(d.buf[d.r:d.w], seen); end >= 0 {
+		if end := headerEnd(d.buf[d.r:d.w], seen); end > maxHeader {
+			return errHeaderTooLarge
+		} else if end >= 0 {
 			head := d.buf[d.r : d.r+end]
 			d.r += end
 			d.base = d.r

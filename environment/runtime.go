@@ -143,7 +143,7 @@ func newInterpreter(language, version, prefix, program string) (interpreter, boo
 		}
 		numbers[i] = n
 	}
-	in.number, in.patch, in.bootstrap = numbers[0], numbers[1], "bootstrap.js"
+	in.number, in.patch, in.bootstrap = numbers[0], numbers[1], "index.mjs"
 	if language == "python" {
 		if numbers[0] != 3 {
 			return in, false

@@ -15,6 +15,7 @@ const (
 	maxEvent    = 256 << 10 // one line of a function's output; a longer one is cut in several
 	maxTail     = 4 << 10   // what X-Amz-Log-Type: Tail returns
 	flushBuffer = 32 << 10  // what is held back at most, so that one Write takes several lines
+	keepBuffer  = 64 << 10  // what an environment keeps to use again
 )
 
 // A stream is the log stream of an environment: the platform's lines and the function's output,
@@ -197,6 +198,9 @@ func (s *stream) endPartial() {
 	}
 	b := append(s.mu.buf, s.mu.partial...)
 	s.mu.partial = s.mu.partial[:0]
+	if cap(s.mu.partial) > keepBuffer {
+		s.mu.partial = nil
+	}
 	s.event(append(b, '\n'))
 }
 
@@ -218,7 +222,7 @@ func (s *stream) flushLocked() {
 		}
 	}
 	s.mu.buf = s.mu.buf[:0]
-	if cap(s.mu.buf) > 2*maxEvent {
+	if cap(s.mu.buf) > keepBuffer {
 		s.mu.buf = nil
 	}
 }

@@ -163,7 +163,11 @@ func (p *goPackage) fieldType(t *wire.Type, target string) string {
 	case wire.ListKind:
 		return "[]" + p.elemType(t.Elem, p.s.Elem(target))
 	case wire.MapKind:
-		return "map[string]" + p.elemType(t.Elem, p.s.Elem(target))
+		elem := p.elemType(t.Elem, p.s.Elem(target))
+		if t.Elem.Kind == wire.Structure {
+			elem = "*" + elem
+		}
+		return "map[string]" + elem
 	}
 	return "wire.Opt[" + scalars[t.Kind] + "]"
 }
@@ -178,7 +182,11 @@ func (p *goPackage) elemType(t *wire.Type, target string) string {
 	case wire.ListKind:
 		return "wire.List[" + p.elemType(t.Elem, p.s.Elem(target)) + "]"
 	case wire.MapKind:
-		return "wire.Map[" + p.elemType(t.Elem, p.s.Elem(target)) + "]"
+		elem := p.elemType(t.Elem, p.s.Elem(target))
+		if t.Elem.Kind == wire.Structure {
+			return "wire.StructMap[" + elem + ", *" + elem + "]"
+		}
+		return "wire.Map[" + elem + "]"
 	}
 	return scalars[t.Kind]
 }

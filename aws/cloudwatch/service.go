@@ -17,6 +17,7 @@ var Wire = wire.Service{
 	Protocols:       wire.JSON10 | wire.AWSQuery | wire.CBOR,
 	QueryCompatible: true,
 	ValidationCode:  "ValidationException",
+	InternalCode:    "InternalServiceFault",
 	Operations: []wire.Operation{
 		{Name: "AssociateDatasetKmsKey", Wrapper: "AssociateDatasetKmsKeyResult", Served: true},
 		{Name: "CreateResourceMetricsConfiguration", Wrapper: "CreateResourceMetricsConfigurationResult", Served: true},
@@ -79,7 +80,7 @@ var Wire = wire.Service{
 		{Name: "UpdateResourceMetricsConfiguration", Wrapper: "UpdateResourceMetricsConfigurationResult", Served: true},
 	},
 	Errors: []wire.ErrorShape{
-		{Code: "ConcurrentModificationException", Status: 429, Message: "message"},
+		{Code: "ConcurrentModificationException", Status: 429, Message: "Message"},
 		{Code: "ConflictException", Status: 409, Message: "Message"},
 		{Code: "DashboardInvalidInputError", Query: "InvalidParameterInput", Status: 400, Message: "message", Members: []wire.Member{
 			{Name: "dashboardValidationMessages", Type: &wire.StructureType},
@@ -93,12 +94,12 @@ var Wire = wire.Service{
 		{Code: "KmsAccessDeniedException", Status: 400, Message: "Message"},
 		{Code: "KmsKeyDisabledException", Status: 400, Message: "Message"},
 		{Code: "KmsKeyNotFoundException", Status: 400, Message: "Message"},
-		{Code: "LimitExceededException", Status: 400, Message: "message"},
+		{Code: "LimitExceededException", Status: 400, Message: "Message"},
 		{Code: "LimitExceededFault", Query: "LimitExceeded", Status: 400, Message: "message"},
 		{Code: "MissingRequiredParameterException", Query: "MissingParameter", Status: 400, Message: "message"},
 		{Code: "ResourceConflict", Status: 409, Message: "message"},
 		{Code: "ResourceNotFound", Status: 404, Message: "message"},
-		{Code: "ResourceNotFoundException", Status: 404, Message: "message", Members: []wire.Member{
+		{Code: "ResourceNotFoundException", Status: 404, Message: "Message", Members: []wire.Member{
 			{Name: "ResourceType", Type: &wire.StringType},
 			{Name: "ResourceId", Type: &wire.StringType},
 		}},

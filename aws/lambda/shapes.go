@@ -20,6 +20,7 @@ var (
 	typeCodeSigningConfigArn                     = wire.Type{Kind: wire.String, Min: 0, HasMin: true, Max: 200, HasMax: true, Pattern: &wire.Pattern{Text: `arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:code-signing-config:csc-[a-z0-9]{17}`}}
 	typeCollectionName                           = wire.Type{Kind: wire.String, Min: 1, HasMin: true, Max: 57, HasMax: true, Pattern: &wire.Pattern{Text: `(^(?!(system\x2e)))(^[_a-zA-Z0-9])([^$]*)`}}
 	typeDatabaseName                             = wire.Type{Kind: wire.String, Min: 1, HasMin: true, Max: 63, HasMax: true, Pattern: &wire.Pattern{Text: `[^ /\.$\x22]*`}}
+	typeDeletedFunctionName                      = wire.Type{Kind: wire.String, Min: 1, HasMin: true, Max: 140, HasMax: true, Pattern: &wire.Pattern{Text: `(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?`}}
 	typeDescription                              = wire.Type{Kind: wire.String, Min: 0, HasMin: true, Max: 256, HasMax: true}
 	typeDestinationArn                           = wire.Type{Kind: wire.String, Min: 0, HasMin: true, Max: 350, HasMax: true, Pattern: &wire.Pattern{Text: `$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)`}}
 	typeDirectS3Read                             = wire.Type{Kind: wire.String, Enum: []string{"ENABLED", "AUTO", "DISABLED"}}
@@ -319,7 +320,7 @@ var shapeDeleteFunctionEventInvokeConfigRequest = wire.Shape{Name: "DeleteFuncti
 }}
 
 var shapeDeleteFunctionRequest = wire.Shape{Name: "DeleteFunctionRequest", REST: true, Members: []wire.Member{
-	{Name: "FunctionName", Type: &typeNamespacedFunctionName, In: wire.InLabel, Required: true},
+	{Name: "FunctionName", Type: &typeDeletedFunctionName, In: wire.InLabel, Required: true},
 	{Name: "Qualifier", Type: &typeNumericLatestPublishedOrAliasQualifier, In: wire.InQuery},
 }}
 

@@ -15,6 +15,7 @@ var Wire = wire.Service{
 	TypeSpace:      "com.amazonaws.sns",
 	Protocols:      wire.AWSQuery,
 	ValidationCode: "ValidationException",
+	InternalCode:   "InternalErrorException",
 	Operations: []wire.Operation{
 		{Name: "AddPermission", Served: true},
 		{Name: "CheckIfPhoneNumberIsOptedOut", Wrapper: "CheckIfPhoneNumberIsOptedOutResult", Served: true},

@@ -982,7 +982,7 @@ type PublishBatchRequestEntry struct {
 	Message                wire.Opt[string]
 	Subject                wire.Opt[string]
 	MessageStructure       wire.Opt[string]
-	MessageAttributes      map[string]MessageAttributeValue
+	MessageAttributes      map[string]*MessageAttributeValue
 	MessageDeduplicationId wire.Opt[string]
 	MessageGroupId         wire.Opt[string]
 }
@@ -1000,7 +1000,7 @@ func (s *PublishBatchRequestEntry) WireMember(i int) any {
 	case 3:
 		return &s.MessageStructure
 	case 4:
-		return (*wire.Map[MessageAttributeValue])(&s.MessageAttributes)
+		return (*wire.StructMap[MessageAttributeValue, *MessageAttributeValue])(&s.MessageAttributes)
 	case 5:
 		return &s.MessageDeduplicationId
 	case 6:
@@ -1053,7 +1053,7 @@ type PublishInput struct {
 	Message                wire.Opt[string]
 	Subject                wire.Opt[string]
 	MessageStructure       wire.Opt[string]
-	MessageAttributes      map[string]MessageAttributeValue
+	MessageAttributes      map[string]*MessageAttributeValue
 	MessageDeduplicationId wire.Opt[string]
 	MessageGroupId         wire.Opt[string]
 }
@@ -1075,7 +1075,7 @@ func (s *PublishInput) WireMember(i int) any {
 	case 5:
 		return &s.MessageStructure
 	case 6:
-		return (*wire.Map[MessageAttributeValue])(&s.MessageAttributes)
+		return (*wire.StructMap[MessageAttributeValue, *MessageAttributeValue])(&s.MessageAttributes)
 	case 7:
 		return &s.MessageDeduplicationId
 	case 8:

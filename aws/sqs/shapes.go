@@ -5,31 +5,31 @@ package sqs
 import "github.com/weir-run/weir/aws/wire"
 
 var (
-	typeAWSAccountIdList                             = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, ItemName: "AWSAccountId", Flat: true}
-	typeActionNameList                               = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, ItemName: "ActionName", Flat: true}
-	typeAttributeNameList                            = wire.Type{Kind: wire.ListKind, Elem: &typeQueueAttributeName, ItemName: "AttributeName", Flat: true}
-	typeBatchResultErrorEntryList                    = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "BatchResultErrorEntry", Flat: true}
-	typeBinaryList                                   = wire.Type{Kind: wire.ListKind, Elem: &wire.BlobType, ItemName: "BinaryListValue", Flat: true}
-	typeChangeMessageVisibilityBatchRequestEntryList = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "ChangeMessageVisibilityBatchRequestEntry", Flat: true}
-	typeChangeMessageVisibilityBatchResultEntryList  = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "ChangeMessageVisibilityBatchResultEntry", Flat: true}
-	typeDeleteMessageBatchRequestEntryList           = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "DeleteMessageBatchRequestEntry", Flat: true}
-	typeDeleteMessageBatchResultEntryList            = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "DeleteMessageBatchResultEntry", Flat: true}
-	typeListMessageMoveTasksResultEntryList          = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "ListMessageMoveTasksResultEntry", Flat: true}
-	typeMessageAttributeNameList                     = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, ItemName: "MessageAttributeName", Flat: true}
+	typeAWSAccountIdList                             = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, Flat: true}
+	typeActionNameList                               = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, Flat: true}
+	typeAttributeNameList                            = wire.Type{Kind: wire.ListKind, Elem: &typeQueueAttributeName, Flat: true}
+	typeBatchResultErrorEntryList                    = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeBinaryList                                   = wire.Type{Kind: wire.ListKind, Elem: &wire.BlobType, Flat: true}
+	typeChangeMessageVisibilityBatchRequestEntryList = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeChangeMessageVisibilityBatchResultEntryList  = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeDeleteMessageBatchRequestEntryList           = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeDeleteMessageBatchResultEntryList            = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeListMessageMoveTasksResultEntryList          = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeMessageAttributeNameList                     = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, Flat: true}
 	typeMessageBodyAttributeMap                      = wire.Type{Kind: wire.MapKind, Elem: &wire.StructureType, Key: &wire.StringType, KeyName: "Name", ValueName: "Value", Flat: true}
 	typeMessageBodySystemAttributeMap                = wire.Type{Kind: wire.MapKind, Elem: &wire.StructureType, Key: &typeMessageSystemAttributeNameForSends, KeyName: "Name", ValueName: "Value", Flat: true}
-	typeMessageList                                  = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "Message", Flat: true}
-	typeMessageSystemAttributeList                   = wire.Type{Kind: wire.ListKind, Elem: &typeMessageSystemAttributeName, ItemName: "MessageSystemAttributeName", Flat: true}
+	typeMessageList                                  = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeMessageSystemAttributeList                   = wire.Type{Kind: wire.ListKind, Elem: &typeMessageSystemAttributeName, Flat: true}
 	typeMessageSystemAttributeMap                    = wire.Type{Kind: wire.MapKind, Elem: &wire.StringType, Key: &typeMessageSystemAttributeName, KeyName: "Name", ValueName: "Value", Flat: true}
 	typeMessageSystemAttributeName                   = wire.Type{Kind: wire.String, Enum: []string{"ApproximateReceiveCount", "MessageDeduplicationId", "All", "SequenceNumber", "ApproximateFirstReceiveTimestamp", "SenderId", "MessageGroupId", "AWSTraceHeader", "DeadLetterQueueSourceArn", "SentTimestamp"}}
 	typeMessageSystemAttributeNameForSends           = wire.Type{Kind: wire.String, Enum: []string{"AWSTraceHeader"}}
 	typeQueueAttributeMap                            = wire.Type{Kind: wire.MapKind, Elem: &wire.StringType, Key: &typeQueueAttributeName, KeyName: "Name", ValueName: "Value", Flat: true}
 	typeQueueAttributeName                           = wire.Type{Kind: wire.String, Enum: []string{"ApproximateNumberOfMessages", "All", "ApproximateNumberOfMessagesDelayed", "RedriveAllowPolicy", "FifoThroughputLimit", "FifoQueue", "SqsManagedSseEnabled", "DeduplicationScope", "KmsMasterKeyId", "MaximumMessageSize", "RedrivePolicy", "QueueArn", "KmsDataKeyReusePeriodSeconds", "CreatedTimestamp", "VisibilityTimeout", "Policy", "ContentBasedDeduplication", "LastModifiedTimestamp", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "DelaySeconds", "ApproximateNumberOfMessagesNotVisible"}}
-	typeQueueUrlList                                 = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, ItemName: "QueueUrl", Flat: true}
-	typeSendMessageBatchRequestEntryList             = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "SendMessageBatchRequestEntry", Flat: true}
-	typeSendMessageBatchResultEntryList              = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, ItemName: "SendMessageBatchResultEntry", Flat: true}
-	typeStringList                                   = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, ItemName: "StringListValue", Flat: true}
-	typeTagKeyList                                   = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, ItemName: "TagKey", Flat: true}
+	typeQueueUrlList                                 = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, Flat: true}
+	typeSendMessageBatchRequestEntryList             = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeSendMessageBatchResultEntryList              = wire.Type{Kind: wire.ListKind, Elem: &wire.StructureType, Flat: true}
+	typeStringList                                   = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, Flat: true}
+	typeTagKeyList                                   = wire.Type{Kind: wire.ListKind, Elem: &wire.StringType, Flat: true}
 	typeTagMap                                       = wire.Type{Kind: wire.MapKind, Elem: &wire.StringType, Key: &wire.StringType, KeyName: "Key", ValueName: "Value", Flat: true}
 )
 
@@ -302,7 +302,7 @@ var shapeStartMessageMoveTaskResult = wire.Shape{Name: "StartMessageMoveTaskResu
 
 var shapeTagQueueRequest = wire.Shape{Name: "TagQueueRequest", Members: []wire.Member{
 	{Name: "QueueUrl", Type: &wire.StringType, Required: true},
-	{Name: "Tags", Type: &typeTagMap, Required: true},
+	{Name: "Tags", XML: "Tag", Type: &typeTagMap, Required: true},
 }}
 
 var shapeUntagQueueRequest = wire.Shape{Name: "UntagQueueRequest", Members: []wire.Member{

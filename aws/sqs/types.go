@@ -560,7 +560,7 @@ type Message struct {
 	Body                   wire.Opt[string]
 	Attributes             map[string]string
 	MD5OfMessageAttributes wire.Opt[string]
-	MessageAttributes      map[string]MessageAttributeValue
+	MessageAttributes      map[string]*MessageAttributeValue
 }
 
 func (*Message) WireShape() *wire.Shape { return &shapeMessage }
@@ -580,7 +580,7 @@ func (s *Message) WireMember(i int) any {
 	case 5:
 		return &s.MD5OfMessageAttributes
 	case 6:
-		return (*wire.Map[MessageAttributeValue])(&s.MessageAttributes)
+		return (*wire.StructMap[MessageAttributeValue, *MessageAttributeValue])(&s.MessageAttributes)
 	}
 	return nil
 }
@@ -738,8 +738,8 @@ type SendMessageBatchRequestEntry struct {
 	Id                      wire.Opt[string]
 	MessageBody             wire.Opt[string]
 	DelaySeconds            wire.Opt[int32]
-	MessageAttributes       map[string]MessageAttributeValue
-	MessageSystemAttributes map[string]MessageSystemAttributeValue
+	MessageAttributes       map[string]*MessageAttributeValue
+	MessageSystemAttributes map[string]*MessageSystemAttributeValue
 	MessageDeduplicationId  wire.Opt[string]
 	MessageGroupId          wire.Opt[string]
 }
@@ -757,9 +757,9 @@ func (s *SendMessageBatchRequestEntry) WireMember(i int) any {
 	case 2:
 		return &s.DelaySeconds
 	case 3:
-		return (*wire.Map[MessageAttributeValue])(&s.MessageAttributes)
+		return (*wire.StructMap[MessageAttributeValue, *MessageAttributeValue])(&s.MessageAttributes)
 	case 4:
-		return (*wire.Map[MessageSystemAttributeValue])(&s.MessageSystemAttributes)
+		return (*wire.StructMap[MessageSystemAttributeValue, *MessageSystemAttributeValue])(&s.MessageSystemAttributes)
 	case 5:
 		return &s.MessageDeduplicationId
 	case 6:
@@ -818,8 +818,8 @@ type SendMessageRequest struct {
 	QueueUrl                wire.Opt[string]
 	MessageBody             wire.Opt[string]
 	DelaySeconds            wire.Opt[int32]
-	MessageAttributes       map[string]MessageAttributeValue
-	MessageSystemAttributes map[string]MessageSystemAttributeValue
+	MessageAttributes       map[string]*MessageAttributeValue
+	MessageSystemAttributes map[string]*MessageSystemAttributeValue
 	MessageDeduplicationId  wire.Opt[string]
 	MessageGroupId          wire.Opt[string]
 }
@@ -835,9 +835,9 @@ func (s *SendMessageRequest) WireMember(i int) any {
 	case 2:
 		return &s.DelaySeconds
 	case 3:
-		return (*wire.Map[MessageAttributeValue])(&s.MessageAttributes)
+		return (*wire.StructMap[MessageAttributeValue, *MessageAttributeValue])(&s.MessageAttributes)
 	case 4:
-		return (*wire.Map[MessageSystemAttributeValue])(&s.MessageSystemAttributes)
+		return (*wire.StructMap[MessageSystemAttributeValue, *MessageSystemAttributeValue])(&s.MessageSystemAttributes)
 	case 5:
 		return &s.MessageDeduplicationId
 	case 6:

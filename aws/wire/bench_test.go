@@ -146,3 +146,29 @@ func benchmark(b *testing.B, m *wire.Mux, p *replay) {
 		p.serve(m, w)
 	}
 }
+
+// TestAllocations bounds what a request costs inside of ServeHTTP. Of each bound two are
+// the request id: its text and the header that holds it.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector changes the number of allocations")
+	}
+	typed, raw, noop := muxes()
+	for _, c := range []struct {
+		name string
+		m    *wire.Mux
+		p    *replay
+		max  float64
+	}{
+		{"routing to a raw hook", noop, newReplay("POST", invokePath, "lambda", make([]byte, 1024)), 2},
+		{"raw Invoke of 1 KiB", raw, newReplay("POST", invokePath, "lambda", make([]byte, 1024)), 3},
+		{"typed Invoke of 1 KiB", typed, newReplay("POST", invokePath, "lambda", make([]byte, 1024)), 9},
+		{"SendMessage in awsJson1.0", typed, sendMessage(), 9},
+	} {
+		w := &nullWriter{h: http.Header{}}
+		got := testing.AllocsPerRun(200, func() { c.p.serve(c.m, w) })
+		if w.status != http.StatusOK || got > c.max {
+			t.Errorf("%s: status %d, %v allocations, at most %v", c.name, w.status, got, c.max)
+		}
+	}
+}

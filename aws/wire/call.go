@@ -10,8 +10,12 @@ import (
 	"github.com/weir-run/weir/lambda"
 )
 
-// keepBuffer bounds the bytes of an answer's buffer that is kept for the next one.
-const keepBuffer = 64 << 10
+const (
+	// keepBuffer bounds the bytes of an answer's buffer that is kept for the next one.
+	keepBuffer = 64 << 10
+	// keepParams does the same for the number of parameters.
+	keepParams = 256
+)
 
 // A Call is one request to a service. It is the http.ResponseWriter of its answer, which
 // a handler of a RawFunc writes itself. A Call is reused: it is valid until the handler
@@ -64,7 +68,10 @@ func (c *Call) end() {
 	if cap(out) > keepBuffer {
 		out = nil
 	}
-	clear(params)
+	if cap(params) > keepParams {
+		params = nil
+	}
+	clear(params[:cap(params)])
 	*c = Call{out: out[:0], params: params[:0]}
 }
 
@@ -90,12 +97,10 @@ func (c *Call) Write(b []byte) (int, error) {
 	return c.w.Write(b)
 }
 
-// Flush sends what is written of the answer. It does nothing if the server cannot.
+// Flush sends what is written of the answer. A server that cannot do that sends it later.
 func (c *Call) Flush() {
-	if f, ok := c.w.(http.Flusher); ok {
-		c.started = true
-		f.Flush()
-	}
+	c.started = true
+	_ = http.NewResponseController(c.w).Flush()
 }
 
 // Label returns label i of the path, in the order of the operation's template.
@@ -110,7 +115,8 @@ func (c *Call) Label(i int) (string, error) {
 	return text, nil
 }
 
-// Query returns a parameter of the query string, and whether it is there.
+// Query returns a parameter of the query string, and whether it is there. The Mux has
+// refused a malformed query string before.
 func (c *Call) Query(name string) (string, bool) {
 	for rest := c.HTTP.URL.RawQuery; rest != ""; {
 		var pair string

@@ -3,7 +3,9 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // appendCBOR writes a structure as a map.
@@ -101,5 +103,8 @@ func appendCBORFloat(b []byte, v float64) []byte {
 }
 
 func appendCBORText(b []byte, s string) []byte {
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
 	return append(appendCBORHead(b, cborText, uint64(len(s))), s...)
 }

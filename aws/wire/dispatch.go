@@ -7,9 +7,12 @@ import (
 	"github.com/weir-run/weir/lambda"
 )
 
+// maxRegion bounds the length of a region's name in bytes.
+const maxRegion = 32
+
 // identify finds out who calls and for which region, as far as the request says. The
 // signature is another matter.
-func (c *Call) identify() {
+func (c *Call) identify() error {
 	c.auth = parseAuthorization(c.HTTP)
 	c.AccessKey = c.auth.key
 	c.Scope = lambda.Scope{Account: c.mux.opts.Account, Region: c.auth.region}
@@ -21,6 +24,15 @@ func (c *Call) identify() {
 			c.Scope.Region = c.mux.opts.Region
 		}
 	}
+	if !isRegion(c.Scope.Region) {
+		return lambda.Errorf("IncompleteSignatureException", "'%s' is not a region", c.Scope.Region)
+	}
+	return nil
+}
+
+// isRegion keeps out of names, keys and ARNs what no region contains.
+func isRegion(s string) bool {
+	return len(s) <= maxRegion && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // awsHost splits a host such as lambda.us-east-1.amazonaws.com, which a client uses that

@@ -12,4 +12,7 @@
 // decodes the input, calls the service, and encodes the answer or the error. Every
 // operation of a model is known to the Mux: one that nobody implements is answered with
 // an error that names it.
+//
+// The strings of a request are parts of its body: whoever keeps a short one for long clones
+// it, or it keeps the whole body alive.
 package wire

@@ -41,12 +41,16 @@ var commonErrors = []ErrorShape{
 	{Code: "ValidationException", Query: "ValidationError", Status: 400, Message: "message"},
 }
 
-// errorShape returns the description of an exception. One that neither the service nor
-// AWS in general has is the sender's fault.
+// errorShape returns the description of an exception, which may be named by its code of
+// awsQuery as well. One that neither the service nor AWS in general has is the sender's
+// fault.
 func (s *Service) errorShape(code string) ErrorShape {
 	byCode := func(e ErrorShape, code string) int { return cmp.Compare(e.Code, code) }
 	if s != nil {
 		if i, ok := slices.BinarySearchFunc(s.Errors, code, byCode); ok {
+			return s.Errors[i]
+		}
+		if i := slices.IndexFunc(s.Errors, func(e ErrorShape) bool { return e.Query == code }); i >= 0 {
 			return s.Errors[i]
 		}
 	}
@@ -61,7 +65,7 @@ func (c *Call) visible(err error) (*lambda.Error, bool) {
 	var seen *lambda.Error
 	var malformed serializationError
 	switch {
-	case errors.As(err, &seen):
+	case errors.As(err, &seen) && seen != nil:
 		return seen, true
 	case errors.As(err, &malformed):
 		return &lambda.Error{Code: codeSerialization, Message: string(malformed)}, true
@@ -74,11 +78,14 @@ func (c *Call) visible(err error) (*lambda.Error, bool) {
 
 // internal logs an error that the client must not see, and returns the one it sees.
 func (c *Call) internal(err error) *lambda.Error {
-	operation, code := "", codeInternal
+	operation, code, level := "", codeInternal, slog.LevelError
 	if c.Operation != nil {
 		operation = c.Service.ID + "." + c.Operation.Name
 	}
-	c.mux.opts.Log.LogAttrs(c.Context(), slog.LevelError, "request failed",
+	if c.Context().Err() != nil {
+		level = slog.LevelDebug // the client went away, which fails whatever serves it
+	}
+	c.mux.opts.Log.LogAttrs(c.Context(), level, "request failed",
 		slog.String("operation", operation), slog.String("request", c.RequestID), slog.Any("error", err))
 	if c.Service != nil && c.Service.InternalCode != "" {
 		code = c.Service.InternalCode
@@ -113,7 +120,6 @@ func (c *Call) fail(err error) {
 	}
 	shape := c.Service.errorShape(e.Code)
 	c.errorHeaders(e, &shape)
-	status := shape.Status
 	var body []byte
 	switch c.Protocol {
 	case AWSQuery:
@@ -122,12 +128,8 @@ func (c *Call) fail(err error) {
 		body = c.errorCBOR(e, &shape)
 	default:
 		body = c.errorJSON(e, &shape)
-		if c.Protocol != RestJSON && status == http.StatusForbidden {
-			status = http.StatusBadRequest // awsJson has no other status for the sender's fault
-		}
 	}
-	c.status = 0
-	c.respond(status, body)
+	c.respond(shape.Status, body)
 }
 
 // errorHeaders sets the headers of an error: its members that travel there, its type in
@@ -135,11 +137,12 @@ func (c *Call) fail(err error) {
 func (c *Call) errorHeaders(e *lambda.Error, shape *ErrorShape) {
 	h := c.Header()
 	h["Content-Type"] = c.contentType()
+	delete(h, "Content-Length") // of the answer that the handler had in mind
 	if c.Protocol == CBOR {
 		h["Smithy-Protocol"] = smithyCBOR
 	}
 	if c.Protocol == RestJSON {
-		h["X-Amzn-Errortype"] = []string{e.Code}
+		h["X-Amzn-Errortype"] = []string{shape.Code}
 	}
 	for name, value := range e.Fields {
 		if m := memberNamed(shape.Members, name); m != nil && m.In == InHeader {
@@ -168,38 +171,48 @@ func bodyFields(e *lambda.Error, shape *ErrorShape) []string {
 }
 
 // typeName is an exception's name in a body; awsJson1.0 and CBOR put a name space before it.
-func (c *Call) typeName(code string) string {
+func (c *Call) typeName(shape *ErrorShape) string {
 	if c.Service != nil && c.Service.TypeSpace != "" && (c.Protocol == JSON10 || c.Protocol == CBOR) {
-		return c.Service.TypeSpace + "#" + code
+		return c.Service.TypeSpace + "#" + shape.Code
 	}
-	return code
+	return shape.Code
 }
 
 func (c *Call) errorJSON(e *lambda.Error, shape *ErrorShape) []byte {
 	b := append(c.out[:0], '{')
 	if c.Protocol != RestJSON {
-		b = append(b, `"__type":`...)
-		b = append(appendJSONString(b, c.typeName(e.Code)), ',')
+		b = appendJSONString(append(b, `"__type":`...), c.typeName(shape))
 	}
 	for _, name := range bodyFields(e, shape) {
-		b = append(appendJSONString(b, name), ':')
+		b = appendJSONName(b, name)
 		value := e.Fields[name]
 		if m := memberNamed(shape.Members, name); m != nil && m.Type.Kind != String && json.Valid([]byte(value)) {
 			b = append(b, value...) // a number, or a structure that is JSON already
 		} else {
 			b = appendJSONString(b, value)
 		}
-		b = append(b, ',')
 	}
-	b = append(appendJSONString(b, shape.Message), ':')
-	c.out = append(appendJSONString(b, e.Message), '}')
+	if e.Message != "" {
+		b = appendJSONString(appendJSONName(b, shape.Message), e.Message)
+	}
+	c.out = append(b, '}')
 	return c.out
 }
 
+func appendJSONName(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	return append(appendJSONString(b, name), ':')
+}
+
 func (c *Call) errorCBOR(e *lambda.Error, shape *ErrorShape) []byte {
-	names := bodyFields(e, shape)
-	b := appendCBORHead(c.out[:0], cborMap, uint64(len(names)+2))
-	b = appendCBORText(appendCBORText(b, "__type"), c.typeName(e.Code))
+	names, size := bodyFields(e, shape), uint64(1)
+	if e.Message != "" {
+		size++
+	}
+	b := appendCBORHead(c.out[:0], cborMap, size+uint64(len(names)))
+	b = appendCBORText(appendCBORText(b, "__type"), c.typeName(shape))
 	for _, name := range names {
 		b = appendCBORText(b, name)
 		m := memberNamed(shape.Members, name)
@@ -209,8 +222,11 @@ func (c *Call) errorCBOR(e *lambda.Error, shape *ErrorShape) []byte {
 			b = appendCBORText(b, e.Fields[name])
 		}
 	}
-	c.out = appendCBORText(appendCBORText(b, shape.Message), e.Message)
-	return c.out
+	if e.Message != "" {
+		b = appendCBORText(appendCBORText(b, shape.Message), e.Message)
+	}
+	c.out = b
+	return b
 }
 
 func (c *Call) errorXML(e *lambda.Error, shape *ErrorShape) []byte {

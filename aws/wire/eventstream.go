@@ -144,10 +144,13 @@ func (c *Call) stream(out Struct, i int) error {
 	}
 	h["Content-Type"] = eventsType
 	c.WriteHeader(c.statusOr())
-	if c.Protocol != RestJSON {
-		c.sendEvent(AppendEvent(nil, "initial-response", c.contentType()[0], c.appendBody(nil, out)))
-	}
 	c.Flush()
+	if c.Protocol != RestJSON {
+		first := AppendEvent(nil, "initial-response", c.contentType()[0], c.appendBody(nil, out))
+		if err := c.sendEvent(first); err != nil {
+			return err
+		}
+	}
 	err := source.Run(func(event Struct) error {
 		b, err := c.encodeEvent(event)
 		if err != nil {
@@ -156,7 +159,7 @@ func (c *Call) stream(out Struct, i int) error {
 		return c.sendEvent(b)
 	})
 	if err != nil {
-		return c.sendException(err)
+		return c.sendException(err, source.Event().WireShape())
 	}
 	return nil
 }
@@ -169,19 +172,25 @@ func (c *Call) sendEvent(b []byte) error {
 	return nil
 }
 
-// sendException ends a stream. An internal error breaks the connection off instead.
-func (c *Call) sendException(err error) error {
+// sendException ends a stream: as an exception, if that is a member of the union of
+// events, or else as an error. An internal error breaks the connection off instead.
+func (c *Call) sendException(err error, union *Shape) error {
 	e, ok := c.visible(err)
 	if !ok || c.Context().Err() != nil {
 		return err
 	}
 	shape := c.Service.errorShape(e.Code)
+	if union.search(shape.Code, 0) < 0 {
+		return c.sendEvent(appendEvent(nil, &Event{Headers: []EventHeader{
+			{":message-type", "error"}, {":error-code", shape.Code}, {":error-message", e.Message},
+		}}))
+	}
 	payload := c.errorJSON(e, &shape)
 	if c.Protocol == CBOR {
 		payload = c.errorCBOR(e, &shape)
 	}
 	return c.sendEvent(appendEvent(nil, &Event{Payload: payload, Headers: []EventHeader{
-		{":message-type", "exception"}, {":exception-type", e.Code}, {":content-type", c.contentType()[0]},
+		{":message-type", "exception"}, {":exception-type", shape.Code}, {":content-type", c.contentType()[0]},
 	}}))
 }
 

@@ -35,7 +35,8 @@ type Options struct {
 	Account string
 	// Region is the region of requests that do not name one. Empty: us-east-1.
 	Region string
-	// Site serves the paths below SitePrefix; nil: they do not exist.
+	// Site serves the paths below SitePrefix; nil: they do not exist. It finds out by
+	// itself who its callers are.
 	Site http.Handler
 	// Log receives one line for each request that failed for an internal reason. Nil: slog.Default.
 	Log *slog.Logger
@@ -161,7 +162,9 @@ func (c *Call) guarded() (err error) {
 }
 
 func (c *Call) serve() error {
-	c.identify()
+	if err := c.identify(); err != nil {
+		return err
+	}
 	form, err := c.route()
 	if err != nil {
 		return err
@@ -177,6 +180,9 @@ func (c *Call) serve() error {
 		}
 	}
 	if raw := c.served.raw[c.op]; raw != nil {
+		if _, ok := unescape(c.HTTP.URL.RawQuery, true); !ok {
+			return serializationError("Malformed query string")
+		}
 		return raw(c)
 	}
 	if !c.Operation.Served || c.served.impl == nil {

@@ -7,14 +7,18 @@ import (
 	"unicode/utf8"
 )
 
+// maxPairs bounds the parameters of a form. It is as many as fit into maxForm if each is
+// one value of a metric.
+const maxPairs = 1 << 17
+
 // A formPair is one parameter of a form or a query string.
 type formPair struct {
 	key, value string
 	rest       string // what is left of the key below the structure that is being read
 }
 
-// parseForm splits a form or a query string. It reports false for a broken escape and
-// for text that is not UTF-8.
+// parseForm splits a form or a query string. It reports false for a broken escape, for
+// text that is not UTF-8 and for too many parameters.
 func parseForm(pairs []formPair, s string) ([]formPair, bool) {
 	for s != "" {
 		var part string
@@ -25,7 +29,7 @@ func parseForm(pairs []formPair, s string) ([]formPair, bool) {
 		key, value, _ := strings.Cut(part, "=")
 		key, ok1 := unescape(key, true)
 		value, ok2 := unescape(value, true)
-		if !ok1 || !ok2 {
+		if !ok1 || !ok2 || len(pairs) == maxPairs {
 			return pairs, false
 		}
 		pairs = append(pairs, formPair{key: key, value: value})

@@ -22,9 +22,6 @@ func (c *Call) decodeREST(s Struct) error {
 	if i := shape.at(InPayload); i >= 0 {
 		return c.decodePayload(shape.Members[i].Type, s.WireMember(i))
 	}
-	if shape.at(InBody) < 0 {
-		return nil // whatever some client sends, there is nowhere to put it
-	}
 	body, err := c.Body()
 	if err != nil {
 		return err
@@ -76,7 +73,9 @@ func (c *Call) decodeHeaders(shape *Shape, s Struct) error {
 			d := s.WireMember(i).(*Map[string])
 			for name, values := range c.HTTP.Header {
 				if rest, ok := strings.CutPrefix(name, prefix); ok && rest != "" {
-					d.Make()
+					if d.IsNil() {
+						d.Make()
+					}
 					(*d)[strings.ToLower(rest)] = values[0]
 				}
 			}
@@ -129,8 +128,8 @@ func cutHeaderItem(s string, date bool) (item, rest string) {
 	return strings.TrimRight(s[:end], " \t"), s[end+1:]
 }
 
-// decodeParameters reads the query string. A member that is a map takes all parameters
-// that no other member takes.
+// decodeParameters reads the query string. A member that is a map gets all parameters,
+// those of other members as well.
 func (c *Call) decodeParameters(shape *Shape, s Struct) error {
 	if c.HTTP.URL.RawQuery == "" {
 		return nil
@@ -146,6 +145,9 @@ func (c *Call) decodeParameters(shape *Shape, s Struct) error {
 		}
 	}
 	for _, p := range c.params {
+		if rest >= 0 {
+			addParameter(s.WireMember(rest).(Dictionary), p)
+		}
 		i := shape.search(p.key, 0)
 		switch {
 		case i >= 0 && shape.Members[i].In == InQuery && i != rest:
@@ -158,9 +160,7 @@ func (c *Call) decodeParameters(shape *Shape, s Struct) error {
 			if !parseText(t, p.value, at, ISOTime) {
 				return malformed(p.value, m)
 			}
-		case rest >= 0:
-			addParameter(s.WireMember(rest).(Dictionary), p)
-		case !c.routine(p.key) && len(c.Unknown) < maxUnknown:
+		case rest < 0 && !c.routine(p.key) && len(c.Unknown) < maxUnknown:
 			c.Unknown = append(c.Unknown, "?"+p.key)
 		}
 	}
@@ -168,7 +168,9 @@ func (c *Call) decodeParameters(shape *Shape, s Struct) error {
 }
 
 func addParameter(d Dictionary, p formPair) {
-	d.Make()
+	if d.IsNil() {
+		d.Make()
+	}
 	v := d.Get(p.key)
 	if l, ok := v.(Sequence); ok {
 		put(l.Add(), p.value)
@@ -181,9 +183,8 @@ func addParameter(d Dictionary, p formPair) {
 // routine reports whether a query parameter is no part of an operation's input: the
 // template demands it, it signs the request, or SDKs add it to every URL.
 func (c *Call) routine(key string) bool {
-	_, query, _ := strings.Cut(c.Operation.Path, "?")
-	demanded, _, _ := strings.Cut(query, "=")
-	return key == demanded || key == "x-id" || strings.HasPrefix(key, "X-Amz-")
+	_, demanded, _ := strings.Cut(c.Operation.Path, "?")
+	return key == "x-id" || strings.HasPrefix(key, "X-Amz-") || hasKey(demanded, key)
 }
 
 func (c *Call) decodePayload(t *Type, p any) error {
@@ -211,14 +212,12 @@ func (c *Call) encodeREST(b []byte, s Struct) []byte {
 	if shape.REST {
 		c.encodeHeaders(h, shape, s)
 	}
-	ctype := jsonType
-	defer func() {
-		if h["Content-Type"] == nil {
-			h["Content-Type"] = ctype
-		}
-	}()
 	i := shape.at(InPayload)
 	if i < 0 {
+		if shape.REST && shape.at(InBody) < 0 {
+			return b // nothing of the answer travels in the body
+		}
+		setDefault(h, "Content-Type", jsonType)
 		return appendJSON(b, s)
 	}
 	t, p := shape.Members[i].Type, s.WireMember(i)
@@ -227,13 +226,20 @@ func (c *Call) encodeREST(b []byte, s Struct) []byte {
 	}
 	switch t.Kind {
 	case Blob:
-		ctype = blobType
+		setDefault(h, "Content-Type", blobType)
 		return append(b, *p.(*[]byte)...)
 	case String:
-		ctype = textType
+		setDefault(h, "Content-Type", textType)
 		return appendText(b, t, p, ISOTime)
 	}
+	setDefault(h, "Content-Type", jsonType)
 	return appendJSONValue(b, t, p)
+}
+
+func setDefault(h http.Header, name string, value []string) {
+	if h[name] == nil {
+		h[name] = value
+	}
 }
 
 func (c *Call) encodeHeaders(h http.Header, shape *Shape, s Struct) {

@@ -17,23 +17,23 @@ type routeNode struct {
 
 // A routeLeaf is an operation whose template ends at a node.
 type routeLeaf struct {
-	method     string
-	key, value string // query parameter that the template demands; empty: none
-	op         int
+	method string
+	query  string // parameters that the template demands: find=LayerVersion
+	op     int
 }
 
 // addRoute enters an operation and returns the names of its labels in order. A trailing
 // slash does not matter: old clients send one, new ones do not.
 func (n *routeNode) addRoute(method, template string, op int) (labels []string) {
 	path, query, _ := strings.Cut(template, "?")
-	leaf := routeLeaf{method: method, op: op}
-	leaf.key, leaf.value, _ = strings.Cut(query, "=")
 	for segment := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if segment == "" {
 			continue
 		}
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			labels = append(labels, strings.TrimSuffix(name, "}"))
+			if labels = append(labels, strings.TrimSuffix(name, "}")); len(labels) > maxLabels {
+				panic("wire: too many labels in " + template)
+			}
 			if n.label == nil {
 				n.label = &routeNode{}
 			}
@@ -48,9 +48,9 @@ func (n *routeNode) addRoute(method, template string, op int) (labels []string) 
 		}
 		n = n.literals[segment]
 	}
-	n.leaves = append(n.leaves, leaf)
-	// An operation that demands a query parameter is more special than one that does not.
-	slices.SortStableFunc(n.leaves, func(a, b routeLeaf) int { return strings.Compare(b.key, a.key) })
+	n.leaves = append(n.leaves, routeLeaf{method, query, op})
+	// An operation that demands more of the query string is more special.
+	slices.SortStableFunc(n.leaves, func(a, b routeLeaf) int { return len(b.query) - len(a.query) })
 	return labels
 }
 
@@ -59,7 +59,7 @@ func (n *routeNode) addRoute(method, template string, op int) (labels []string) 
 func (n *routeNode) find(method, path, query string, labels []string) (op int, _ []string) {
 	if path == "" {
 		for _, leaf := range n.leaves {
-			if leaf.method == method && (leaf.key == "" || hasParameter(query, leaf.key, leaf.value)) {
+			if leaf.method == method && hasAll(query, leaf.query) {
 				return leaf.op, labels
 			}
 		}
@@ -77,11 +77,23 @@ func (n *routeNode) find(method, path, query string, labels []string) (op int, _
 	return n.label.find(method, rest, query, append(labels, segment))
 }
 
-func hasParameter(query, key, value string) bool {
-	for query != "" {
+// hasAll reports whether a query string has all the parameters of another.
+func hasAll(query, demanded string) bool {
+	for demanded != "" {
 		var pair string
-		pair, query, _ = strings.Cut(query, "&")
-		if k, v, _ := strings.Cut(pair, "="); k == key && v == value {
+		pair, demanded, _ = strings.Cut(demanded, "&")
+		if !hasPair(query, pair) {
+			return false
+		}
+	}
+	return true
+}
+
+func hasPair(query, pair string) bool {
+	for query != "" {
+		var p string
+		p, query, _ = strings.Cut(query, "&")
+		if strings.TrimSuffix(p, "=") == pair {
 			return true
 		}
 	}

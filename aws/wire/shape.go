@@ -182,16 +182,6 @@ func (s *Shape) findXML(name string) int {
 	return -1
 }
 
-// findMember returns the index of the member with a model or wire name, or -1.
-func (s *Shape) findMember(name string) int {
-	for i := range s.Members {
-		if m := &s.Members[i]; m.Name == name || m.Wire == name {
-			return i
-		}
-	}
-	return -1
-}
-
 // at returns the index of the first member at a location, or -1.
 func (s *Shape) at(in Location) int {
 	for i := range s.Members {

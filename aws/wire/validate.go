@@ -103,7 +103,9 @@ func violations(t *Type, p any) []string {
 		if t.Enum != nil && !slices.Contains(t.Enum, text) {
 			out = append(out, t.enumText())
 		}
-		if t.Pattern != nil && !t.Pattern.match(text) {
+		// A long text that is refused for its length anyway is not worth a match.
+		tooLong := t.HasMax && len(text) > maxPrinted && t.measure(p) > float64(t.Max)
+		if t.Pattern != nil && !tooLong && !t.Pattern.match(text) {
 			out = append(out, t.patternText())
 		}
 	}

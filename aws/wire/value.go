@@ -93,7 +93,7 @@ type Sequence interface {
 	IsNil() bool
 	Len() int
 	At(i int) any // pointer to element i
-	Make()        // makes an absent list empty
+	Make()        // makes it present and empty
 	Add() any     // appends a zero element and returns a pointer to it
 }
 
@@ -110,12 +110,8 @@ func (l *List[T]) Len() int { return len(*l) }
 // At returns a pointer to element i.
 func (l *List[T]) At(i int) any { return &(*l)[i] }
 
-// Make makes an absent list empty.
-func (l *List[T]) Make() {
-	if *l == nil {
-		*l = List[T]{}
-	}
-}
+// Make makes the list present and empty.
+func (l *List[T]) Make() { *l = List[T]{} }
 
 // Add appends a zero element and returns a pointer to it.
 func (l *List[T]) Add() any {
@@ -130,13 +126,13 @@ type Dictionary interface {
 	Len() int
 	Keys() []string        // in order
 	Get(key string) any    // pointer to a copy of a value
-	Make()                 // makes an absent map empty
+	Make()                 // makes it present and empty
 	New() any              // pointer to a zero value, to be stored by Set
 	Set(key string, p any) // p is what New returned
 }
 
 // Map makes a Dictionary of a map: (*Map[T])(&s.Field). A map inside of a list or map has
-// this type itself.
+// this type itself. A map of structures is a StructMap.
 type Map[T any] map[string]T
 
 // IsNil reports whether the map is absent.
@@ -146,8 +142,10 @@ func (m *Map[T]) IsNil() bool { return *m == nil }
 func (m *Map[T]) Len() int { return len(*m) }
 
 // Keys returns the keys in order.
-func (m *Map[T]) Keys() []string {
-	keys := slices.AppendSeq(make([]string, 0, len(*m)), maps.Keys(*m))
+func (m *Map[T]) Keys() []string { return sortedKeys(*m) }
+
+func sortedKeys[T any](m map[string]T) []string {
+	keys := slices.AppendSeq(make([]string, 0, len(m)), maps.Keys(m))
 	slices.Sort(keys)
 	return keys
 }
@@ -158,18 +156,47 @@ func (m *Map[T]) Get(key string) any {
 	return &v
 }
 
-// Make makes an absent map empty.
-func (m *Map[T]) Make() {
-	if *m == nil {
-		*m = Map[T]{}
-	}
-}
+// Make makes the map present and empty.
+func (m *Map[T]) Make() { *m = Map[T]{} }
 
 // New returns a pointer to a zero value.
 func (m *Map[T]) New() any { return new(T) }
 
 // Set stores the value that New returned a pointer to.
 func (m *Map[T]) Set(key string, p any) { (*m)[key] = *p.(*T) }
+
+// StructMap is a Map of structures. It holds pointers: a Go map reserves room for eight
+// values, which is much for the usual one or two attributes.
+type StructMap[T any, P interface {
+	*T
+	Struct
+}] map[string]P
+
+// IsNil reports whether the map is absent.
+func (m *StructMap[T, P]) IsNil() bool { return *m == nil }
+
+// Len returns the number of entries.
+func (m *StructMap[T, P]) Len() int { return len(*m) }
+
+// Keys returns the keys in order.
+func (m *StructMap[T, P]) Keys() []string { return sortedKeys(*m) }
+
+// Get returns the value of a key; a nil pointer counts as an empty structure.
+func (m *StructMap[T, P]) Get(key string) any {
+	if v := (*m)[key]; v != nil {
+		return v
+	}
+	return P(new(T))
+}
+
+// Make makes the map present and empty.
+func (m *StructMap[T, P]) Make() { *m = StructMap[T, P]{} }
+
+// New returns a zero structure.
+func (m *StructMap[T, P]) New() any { return P(new(T)) }
+
+// Set stores the structure that New returned.
+func (m *StructMap[T, P]) Set(key string, p any) { (*m)[key] = p.(P) }
 
 // Events is the answer of an operation that streams: it sends events until it returns.
 // An error it returns ends the stream as an exception of the service.
@@ -178,6 +205,7 @@ type Events[T any] func(send func(event *T) error) error
 // An EventSource is a member that is an event stream, as the codecs see it.
 type EventSource interface {
 	IsNil() bool
+	Event() Struct // a zero event
 	Run(send func(event Struct) error) error
 }
 
@@ -189,6 +217,9 @@ type EventsRef[T any, P interface {
 
 // IsNil reports whether there is no stream.
 func (r EventsRef[T, P]) IsNil() bool { return *r.At == nil }
+
+// Event returns a zero event, whose shape tells the exceptions that the stream can hold.
+func (r EventsRef[T, P]) Event() Struct { return P(new(T)) }
 
 // Run runs the stream.
 func (r EventsRef[T, P]) Run(send func(event Struct) error) error {

@@ -179,14 +179,16 @@ def public(path):
 
 def frames(tb):
     """Returns the frames of a traceback from the first one that is not the runtime's own."""
+    import linecache
     import traceback
 
     found = [(public(f.filename), f.lineno, f.name, f.line) for f in traceback.extract_tb(tb)]
     for i, frame in enumerate(found):
         if "/bootstrap.py" not in frame[0]:
-            found = found[i:]
-            break
-    return traceback.format_list(found)
+            return traceback.format_list(found[i:])
+    path, number, name, _ = found[-1]
+    source = os.path.join(os.environ.get("LAMBDA_RUNTIME_DIR", "/var/runtime"), "bootstrap.py")
+    return traceback.format_list([(path, number, name, linecache.getline(source, number).strip())])
 
 
 def describe(error, request_id):
@@ -445,7 +447,7 @@ def run(client, handler):
             del environ["_X_AMZN_TRACE_ID"]
         path = "/invocation/" + request_id
         try:
-            body = invoke(handler, LambdaContext(headers, function), event, encode)
+            body = handle_event_request(handler, LambdaContext(headers, function), event, encode)
         except Exception as error:
             failure = describe(error, request_id)
             log_error(failure)
@@ -454,16 +456,16 @@ def run(client, handler):
             client.post(path + "/response", body, None, NEXT)
 
 
-def invoke(handler, context, event, encode):
+def handle_event_request(request_handler, lambda_context, event, encode):
     try:
         event = json.loads(event)
     except Exception as error:
         raise Fault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % error)
-    result = handler(event, context)
-    if isinstance(result, bytes):
-        return result
+    response = request_handler(event, lambda_context)
+    if isinstance(response, bytes):
+        return response
     try:
-        return encode(result)
+        return encode(response)
     except Exception as error:
         raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % error)
 
@@ -537,6 +539,7 @@ def main():
         if "AWS_LAMBDA_RUNTIME_API" in os.environ:
             client = RuntimeClient(os.environ["AWS_LAMBDA_RUNTIME_API"])
         assigned()
+        os.chdir(os.environ["LAMBDA_TASK_ROOT"])
         set_up_logging(logging)
     else:
         sys.meta_path.insert(0, LoggingFinder)

@@ -53,7 +53,11 @@ func sorted(members []wire.Member) string {
 
 func (s *Service) member(name string, ref *object, payload bool) (wire.Member, error) {
 	m := wire.Member{Name: name, EventPayload: ref.flag("eventpayload"), EventHeader: ref.flag("eventheader")}
-	if m.Wire = ref.str("locationName"); m.Wire == name {
+	m.Wire, m.XML = ref.str("locationName"), ref.str("queryName")
+	if s.Wire.Protocols&wire.AWSQuery != 0 && m.XML == "" {
+		m.XML, m.Wire = m.Wire, "" // it is the name in XML; JSON and CBOR have the member's
+	}
+	if m.Wire == name {
 		m.Wire = ""
 	}
 	if s.Wire.Protocols&wire.RestJSON != 0 {
@@ -76,10 +80,6 @@ func (s *Service) member(name string, ref *object, payload bool) (wire.Member, e
 	var err error
 	if m.Type, err = s.Type(ref); err != nil {
 		return m, err
-	}
-	m.XML = ref.str("queryName")
-	if target := s.shapes.obj(ref.str("shape")); m.Type.Flat && m.XML == "" {
-		m.XML = target.obj("member").str("locationName")
 	}
 	if m.XML == or(m.Wire, m.Name) {
 		m.XML = ""
@@ -286,7 +286,9 @@ func (s *Service) exception(name string, o *object) (e wire.ErrorShape, err erro
 	members := o.obj("members")
 	for _, key := range members.keys {
 		if strings.EqualFold(key, "message") {
-			e.Message = or(members.obj(key).str("locationName"), key)
+			if e.Message = key; s.Wire.Protocols&wire.AWSQuery == 0 {
+				e.Message = or(members.obj(key).str("locationName"), key)
+			}
 			continue
 		}
 		m, err := s.member(key, members.obj(key), false)

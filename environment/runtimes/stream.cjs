@@ -2,18 +2,22 @@
 // The stream that a handler made by awslambda.streamifyResponse writes its answer to.
 
 const { Writable } = require('stream');
+const { InvalidStreamingOperation, describe } = require('./log.cjs');
 
-class InvalidStreamingOperation extends Error {}
-InvalidStreamingOperation.prototype.name = 'Runtime.InvalidStreamingOperation';
-
-// responseStream posts the answer to an invocation in chunks on the client's socket. accepted is
-// a promise for the Runtime API's answer; fail breaks the stream off with an error.
-function responseStream(client, id, highWaterMark, describe) {
+// responseStream posts the answer to an invocation in chunks on the client's socket. finished is
+// a promise for the end of the stream, accepted for the Runtime API's answer; fail ends the
+// stream with an error, behind what has been written.
+function responseStream(client, id, highWaterMark) {
   const socket = client.socket;
   let contentType = 'application/octet-stream';
   let begun = false;
+  let done = false;
+  let failure;
   let settle;
+  let end;
   const accepted = new Promise((resolve) => (settle = resolve));
+  const finished = new Promise((resolve) => (end = resolve));
+
   const begin = () => {
     if (begun) return;
     begun = true;
@@ -23,6 +27,7 @@ function responseStream(client, id, highWaterMark, describe) {
         'Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n' +
         'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n'
     );
+    if (stream._onBeforeFirstWrite) stream._onBeforeFirstWrite((piece) => chunk(Buffer.from(piece)));
   };
   const chunk = (data, then) => {
     if (data.length === 0) return then && then();
@@ -32,42 +37,45 @@ function responseStream(client, id, highWaterMark, describe) {
     socket.write('\r\n', then);
     socket.uncork();
   };
+  const finish = (then) => {
+    begin();
+    done = true;
+    socket.write('0\r\n' + trailer(failure) + '\r\n', then);
+    end();
+  };
+
   const stream = new Writable({
     highWaterMark,
-    decodeStrings: true,
     write(data, _encoding, then) {
       begin();
       chunk(data, then);
     },
-    final(then) {
-      begin();
-      socket.write('0\r\n\r\n', then);
-    },
+    final: finish,
   });
-  const write = stream.write.bind(stream);
-  stream.write = (data, encoding, then) => {
+  stream.on('error', () => {}); // the handler's promise tells
+  const write = stream.write;
+  stream.write = function (data, ...rest) {
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) data = JSON.stringify(data);
-    if (!begun && stream._onBeforeFirstWrite) {
-      const first = stream._onBeforeFirstWrite;
-      stream._onBeforeFirstWrite = undefined;
-      first((piece) => write(piece));
-    }
-    return write(data, encoding, then);
+    return write.call(stream, data, ...rest);
   };
   stream.setContentType = (type) => {
     if (begun) throw new InvalidStreamingOperation('Cannot set content-type, too late.');
     contentType = type;
   };
   const fail = (error) => {
-    const what = describe(error);
-    if (stream.writableEnded) return;
-    begin();
-    const type = String(what.errorType).replace(/[^ -~]/g, '?');
-    const body = Buffer.from(JSON.stringify(what)).toString('base64');
-    stream.destroy();
-    socket.write(`0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`);
+    if (done || stream.writableEnded) return;
+    failure = describe(error);
+    if (stream.destroyed) finish();
+    else stream.end();
   };
-  return { stream, accepted, fail };
+  return { stream, finished, accepted, fail };
+}
+
+function trailer(failure) {
+  if (!failure) return '';
+  const type = String(failure.errorType).replace(/[^ -~]/g, '?');
+  const body = Buffer.from(JSON.stringify(failure)).toString('base64');
+  return `Lambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n`;
 }
 
 module.exports = { responseStream };

@@ -1,47 +1,39 @@
-'use strict';
 // weir's runtime for Node.js functions: it loads the handler, then takes one invocation after
 // the other from the Runtime API and gives back what the handler returns, throws or calls back.
 //
-// It speaks HTTP over a plain socket and sends each answer together with the request for the
-// next invocation. The names, texts and shapes a function can see are those of AWS's runtime:
-// that of nodejs22.x, and from nodejs24.x on that without callbacks.
+// It sends each answer together with the request for the next invocation. The names, texts and
+// shapes a function can see are those of AWS's runtime: that of nodejs22.x, and from nodejs24.x
+// on that without callbacks.
 
+import { createRequire } from 'module';
+
+const require = createRequire(import.meta.url);
 const net = require('net');
 const fs = require('fs');
 const path = require('path');
 const util = require('util');
+const { Client, post } = require('./client.cjs');
+const {
+  REQUEST_ID,
+  ImportModuleError,
+  HandlerNotFound,
+  MalformedHandlerName,
+  UserCodeSyntaxError,
+  MalformedStreamingHandler,
+  CallbackHandlerDeprecated,
+  JSONStringifyError,
+  NodeJsExit,
+  UnhandledPromiseRejection,
+  findRoots,
+  publicText,
+  describe,
+  patchConsole,
+  logError,
+} = require('./log.cjs');
 
-const API = '/2018-06-01/runtime';
-const NEXT = `GET ${API}/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n`;
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 const BEFORE_EXIT = Symbol.for('aws.lambda.beforeExit');
-const REQUEST_ID = Symbol.for('aws.lambda.runtime.requestId');
-
-// ---------------------------------------------------------------------------------------------
-// Errors.
-
-function named(name, Base = Error) {
-  const kind = class extends Base {};
-  kind.prototype.name = `Runtime.${name}`;
-  return kind;
-}
-
-const ImportModuleError = named('ImportModuleError');
-const HandlerNotFound = named('HandlerNotFound');
-const MalformedHandlerName = named('MalformedHandlerName');
-const UserCodeSyntaxError = named('UserCodeSyntaxError');
-const MalformedStreamingHandler = named('MalformedStreamingHandler');
-const CallbackHandlerDeprecated = named('CallbackHandlerDeprecated');
-const NodeJsExit = named('NodeJsExit');
-
-class UnhandledPromiseRejection extends named('UnhandledPromiseRejection') {
-  constructor(reason, promise) {
-    super(reason);
-    this.reason = reason;
-    this.promise = promise;
-  }
-}
 
 const NODE_EXIT =
   'The Lambda runtime client detected an unexpected Node.js exit code. ' +
@@ -53,232 +45,8 @@ const NO_CALLBACKS =
   'You need to modify this function to use a supported handler signature to use Node.js 24 or later. ' +
   'For more information see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.';
 
-// The directories of a function are called differently where nothing is mounted; roots are
-// pairs of a name on this machine and the name on AWS.
-let roots = [];
-
-function findRoots() {
-  const task = process.env.LAMBDA_TASK_ROOT;
-  const runtime = process.env.LAMBDA_RUNTIME_DIR;
-  roots = [
-    [task, '/var/task'],
-    [runtime, '/var/runtime'],
-  ].filter(([local, name]) => local && local !== name);
-}
-
-function publicText(text) {
-  for (const [local, name] of roots) {
-    text = text.split(local + '/').join(name + '/');
-  }
-  return text;
-}
-
-function clean(text) {
-  return typeof text === 'string' ? text.replace(/\x7F/g, '%7F') : text;
-}
-
-function isError(value) {
-  return (
-    util.types.isNativeError(value) ||
-    (value && value.name && value.message && value.stack &&
-      typeof value.name === 'string' && typeof value.message === 'string' && typeof value.stack === 'string')
-  );
-}
-
-function describe(error) {
-  try {
-    if (isError(error)) {
-      return {
-        errorType: clean(error.name),
-        errorMessage: clean(error.message),
-        trace: clean(publicText(error.stack)).split('\n'),
-      };
-    }
-    return { errorType: typeof error, errorMessage: error.toString(), trace: [] };
-  } catch {
-    return {
-      errorType: 'handled',
-      errorMessage:
-        'callback called with Error argument, but there was a problem while retrieving one or more of its message, name, and stack',
-    };
-  }
-}
-
-// errorLine is an error as it stands behind a message in the log.
-function errorLine(error) {
-  const members = (_key, value) => {
-    if (!(value instanceof Error)) return value;
-    const all = Object.assign({ errorType: value.name, errorMessage: value.message, code: value.code }, value);
-    if (typeof value.stack === 'string') all.stack = publicText(value.stack).split('\n');
-    return all;
-  };
-  try {
-    return '\t' + JSON.stringify(error, members);
-  } catch {
-    return '\t' + JSON.stringify(describe(error));
-  }
-}
-
 // ---------------------------------------------------------------------------------------------
-// Logging.
-
-const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
-let jsonLog = false;
-
-function patchConsole() {
-  jsonLog = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
-  const lowest = LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase());
-  const method = (level) => {
-    if (level !== 'FATAL' && LEVELS.indexOf(level) < lowest) return () => {};
-    const format = jsonLog ? jsonEntry : textEntry;
-    return (message, ...rest) => process.stdout.write(format(level, message, rest).replace(/\n/g, '\r') + '\n');
-  };
-  for (const level of LEVELS) console[level.toLowerCase()] = method(level);
-  console.log = console.info;
-}
-
-function textEntry(level, message, rest) {
-  return `${new Date().toISOString()}\t${global[REQUEST_ID]}\t${level}\t${util.format(message, ...rest)}`;
-}
-
-function jsonEntry(level, message, rest) {
-  const entry = { timestamp: new Date().toISOString(), level, requestId: global[REQUEST_ID] };
-  const detail = (_key, value) => {
-    if (!(value instanceof Error)) return value;
-    return Object.assign(
-      { errorType: value.constructor?.name ?? 'UnknownError', errorMessage: value.message, stackTrace: stackLines(value) },
-      value
-    );
-  };
-  if (rest.length === 0) {
-    entry.message = message;
-    try {
-      return JSON.stringify(entry, detail);
-    } catch {
-      entry.message = util.format(message);
-      return JSON.stringify(entry);
-    }
-  }
-  entry.message = util.format(message, ...rest);
-  const error = [message, ...rest].find((param) => param instanceof Error);
-  if (error) {
-    entry.errorType = error.constructor?.name ?? 'UnknownError';
-    entry.errorMessage = error.message;
-    entry.stackTrace = stackLines(error);
-  }
-  return JSON.stringify(entry);
-}
-
-function stackLines(error) {
-  return typeof error.stack === 'string' ? publicText(error.stack).split('\n') : [];
-}
-
-function logError(message, error) {
-  const known = error instanceof Error ? error : new Error(error);
-  if (jsonLog) console.error(known);
-  else console.error(message, errorLine(known));
-}
-
-// ---------------------------------------------------------------------------------------------
-// The Runtime API.
-
-class Client {
-  // The socket keeps the process alive only while an invocation is awaited.
-  constructor(address) {
-    const [host, port] = address.split(':');
-    this.received = [];
-    this.size = 0;
-    this.waiting = []; // for answers, in order: functions of status, headers and body
-    this.socket = net.connect(Number(port), host);
-    this.socket.setNoDelay(true);
-    this.socket.on('data', (data) => this.take(data));
-    this.socket.on('error', () => process.exit(0)); // the environment is gone
-    this.socket.on('close', () => process.exit(0));
-  }
-
-  take(data) {
-    this.received.push(data);
-    this.size += data.length;
-    while (this.size > 0 && this.parse());
-  }
-
-  // parse handles one answer if it is complete.
-  parse() {
-    if (this.size < this.needed) return false;
-    let data = this.received.length === 1 ? this.received[0] : Buffer.concat(this.received, this.size);
-    const end = data.indexOf('\r\n\r\n');
-    if (end < 0) {
-      this.received = [data];
-      return false;
-    }
-    const head = data.latin1Slice(0, end);
-    const match = /\r\ncontent-length: (\d+)/i.exec(head);
-    const total = end + 4 + (match ? Number(match[1]) : 0);
-    if (data.length < total) {
-      this.received = [data];
-      this.needed = total;
-      return false;
-    }
-    const body = data.subarray(end + 4, total);
-    data = data.subarray(total);
-    this.received = data.length ? [data] : [];
-    this.size = data.length;
-    this.needed = 0;
-    const then = this.waiting.shift();
-    if (then) then(Number(head.slice(9, 12)), head, body);
-    return true;
-  }
-
-  send(message, then) {
-    this.waiting.push(then);
-    this.socket.write(message);
-  }
-
-  // next asks for an invocation, behind an answer to the one before, in one write.
-  next(answer, handle) {
-    if (answer) {
-      this.waiting.push((status) => {
-        if (status === 202) return;
-        const what = 'Failed to post handler success response';
-        process.stdout.write(`[ERROR] [${Date.now()}] LAMBDA_RUNTIME ${what}. Http response code: ${status}.\n`);
-      });
-    }
-    this.waiting.push((status, head, body) => {
-      this.socket.unref();
-      handle(parseHeaders(head), body);
-    });
-    this.socket.ref();
-    this.socket.write(answer ? answer + NEXT : NEXT);
-  }
-}
-
-function parseHeaders(head) {
-  const headers = {};
-  for (const line of head.split('\r\n').slice(1)) {
-    const colon = line.indexOf(': ');
-    headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 2);
-  }
-  return headers;
-}
-
-function post(target, body, errorType) {
-  const type = errorType ? `Lambda-Runtime-Function-Error-Type: ${String(errorType).replace(/[^ -~]/g, '?').slice(0, 1024)}\r\n` : '';
-  return (
-    `POST ${API}${target} HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\n` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n${type}\r\n${body}`
-  );
-}
-
-function serialize(result) {
-  try {
-    return JSON.stringify(result === undefined ? null : result) ?? 'null';
-  } catch {
-    throw new Error('Unable to stringify response body');
-  }
-}
-
-// ---------------------------------------------------------------------------------------------
-// Streamed answers; the stream itself is in stream.js.
+// What functions find in awslambda; the stream they write to is in stream.cjs.
 
 const HttpResponseStream = {
   // from puts the metadata of an HTTP answer in front of the first write.
@@ -402,6 +170,14 @@ function parseJSON(text, name) {
   }
 }
 
+function serialize(result, ErrorType = Error) {
+  try {
+    return JSON.stringify(result === undefined ? null : result) ?? 'null';
+  } catch {
+    throw new ErrorType('Unable to stringify response body');
+  }
+}
+
 function isPromise(value) {
   return value && value.then && typeof value.then === 'function';
 }
@@ -423,15 +199,17 @@ class Runtime {
     };
   }
 
-  // next asks for an invocation, behind the answer to the one before.
+  // next asks for an invocation, behind the answer to the one before. Both go out in the next
+  // turn of the event loop: a rejection that nobody handles ends the process before.
   next(answer) {
     this.id = undefined;
+    this.answer = answer;
     global[BEFORE_EXIT] = () => {};
-    this.client.next(answer, (headers, body) => this.handleOnce(headers, body));
-  }
-
-  succeed(id, result) {
-    this.next(post(`/invocation/${id}/response`, serialize(result)));
+    setImmediate(() => {
+      if (this.dying) return;
+      this.answer = undefined;
+      this.handleOnce(this.client.next(answer));
+    });
   }
 
   fail(id, error) {
@@ -440,13 +218,17 @@ class Runtime {
     this.next(post(`/invocation/${id}/error`, serialize(what), what.errorType));
   }
 
-  // die reports an error as the answer to the invocation, if it has none, and ends the process.
+  // die ends the process; an invocation that has no answer yet gets the error.
   die(id, error, code) {
-    if (this.id !== id) process.exit(code);
-    this.id = undefined;
-    const what = describe(error);
+    if (this.dying) return;
+    if (this.id === id) {
+      const what = describe(error);
+      this.answer = post(`/invocation/${id}/error`, serialize(what), what.errorType);
+    }
+    if (!this.answer) process.exit(code);
+    this.dying = true;
     this.client.socket.ref();
-    this.client.send(post(`/invocation/${id}/error`, serialize(what), what.errorType), () => process.exit(code));
+    this.client.send(this.answer, () => process.exit(code));
   }
 
   begin(headers) {
@@ -462,7 +244,7 @@ class Runtime {
 
   context(headers, context) {
     const deadline = headers['lambda-runtime-deadline-ms'];
-    return Object.assign(context, this.function, {
+    Object.assign(context, this.function, {
       clientContext: parseJSON(headers['lambda-runtime-client-context'], 'ClientContext'),
       identity: parseJSON(headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
       invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
@@ -470,9 +252,12 @@ class Runtime {
       tenantId: headers['lambda-runtime-aws-tenant-id'],
       getRemainingTimeInMillis: () => deadline - Date.now(),
     });
+    if (this.modern) context.xRayTraceId = headers['lambda-runtime-trace-id'];
+    return context;
   }
 
-  handleOnceNonStreaming(headers, body) {
+  async handleOnceNonStreaming(invocation) {
+    const { headers, body } = await invocation;
     const id = this.begin(headers);
     let finished = false;
     const once = (f) => (...args) => {
@@ -481,18 +266,16 @@ class Runtime {
       global[BEFORE_EXIT] = () => {};
       f(...args);
     };
-    const settleNow = (error, result) => {
+    const settle = (error, result) => {
       if (error !== undefined && error !== null) return this.fail(id, error);
       let answer;
       try {
-        answer = post(`/invocation/${id}/response`, serialize(result));
+        answer = post(`/invocation/${id}/response`, serialize(result, this.modern ? JSONStringifyError : Error));
       } catch (failure) {
         return this.fail(id, failure);
       }
       this.next(answer);
     };
-    // From Node.js 24 on what is due in the event loop comes before the answer.
-    const settle = this.modern ? (...args) => setImmediate(() => this.id === id && settleNow(...args)) : settleNow;
     let waitForEmptyEventLoop = true;
     const callback = once((error, result) => {
       if (!waitForEmptyEventLoop || (error !== undefined && error !== null)) return settle(error, result);
@@ -514,7 +297,12 @@ class Runtime {
       const context = this.context(headers, this.modern ? {} : legacy);
       const result = this.handler(JSON.parse(body.toString()), context, this.modern ? undefined : callback);
       if (this.modern || isPromise(result)) {
-        this.exitUnsettled(id, once);
+        // Nothing is left that could settle the promise when the event loop runs empty.
+        global[BEFORE_EXIT] = once(() => {
+          const error = new NodeJsExit(NODE_EXIT);
+          logError('Invoke Error', error);
+          this.die(id, error, 13); // Node.js's own status for this
+        });
         Promise.resolve(result).then(legacy.succeed, legacy.fail);
       } else if (!finished) {
         global[BEFORE_EXIT] = once(() => settle(null, null));
@@ -524,20 +312,11 @@ class Runtime {
     }
   }
 
-  // exitUnsettled makes an event loop that runs empty before the handler's promise is settled an
-  // error: nothing is left that could settle it.
-  exitUnsettled(id, once) {
-    global[BEFORE_EXIT] = once(() => {
-      const error = new NodeJsExit(NODE_EXIT);
-      logError('Invoke Error', error);
-      this.die(id, error, 1);
-    });
-  }
-
-  async handleOnceStreaming(headers, body) {
+  async handleOnceStreaming(invocation) {
+    const { headers, body } = await invocation;
     const id = this.begin(headers);
-    const { responseStream } = require('./stream.js');
-    const { stream, accepted, fail } = responseStream(this.client, id, this.handler[HIGH_WATER_MARK], describe);
+    const { responseStream } = require('./stream.cjs');
+    const { stream, finished, accepted, fail } = responseStream(this.client, id, this.handler[HIGH_WATER_MARK]);
     let waitForEmptyEventLoop = true;
     const legacy = {
       get callbackWaitsForEmptyEventLoop() {
@@ -547,31 +326,34 @@ class Runtime {
         waitForEmptyEventLoop = value;
       },
     };
-    this.exitUnsettled(id, (f) => f);
-    const breakOff = async (error) => {
+    const breakOff = (error) => {
       logError('Invoke Error', error);
       fail(error);
-      this.client.socket.ref();
-      await accepted;
-      this.next();
     };
+    const die = (code) => (error) => {
+      fail(error);
+      accepted.then(() => process.exit(code));
+    };
+    onUncaught = die(129);
+    onRejection = die(128);
+    const unsettled = new Promise((_resolve, reject) => {
+      global[BEFORE_EXIT] = () => reject(new NodeJsExit(NODE_EXIT));
+    });
     try {
       const result = this.handler(JSON.parse(body.toString()), stream, this.context(headers, this.modern ? {} : legacy));
-      if (!isPromise(result)) {
-        return await breakOff('Streaming does not support non-async handlers.');
-      }
-      if ((await result) !== undefined) console.warn('Streaming handlers ignore return values.');
-      if (!stream.writableEnded) {
-        return await breakOff('Response stream is not finished.');
-      }
-      this.client.socket.ref();
-      await accepted;
-      this.client.socket.unref();
+      if (!isPromise(result)) throw 'Streaming does not support non-async handlers.';
+      if ((await Promise.race([result, unsettled])) !== undefined) console.warn('Streaming handlers ignore return values.');
+      // Something the handler has left running may still write to the stream.
+      global[BEFORE_EXIT] = () => breakOff('Response stream is not finished.');
     } catch (error) {
-      return await breakOff(error);
+      breakOff(error);
     }
+    await finished;
+    this.client.socket.ref();
+    await accepted;
+    this.client.socket.unref();
     if (this.modern || !waitForEmptyEventLoop) this.next();
-    else global[BEFORE_EXIT] = () => setImmediate(() => this.next());
+    else global[BEFORE_EXIT] = () => this.next();
   }
 }
 
@@ -616,6 +398,7 @@ function assigned() {
   for (const [name, value] of Object.entries(wanted)) {
     if (process.env[name] !== value) process.env[name] = value; // setting TZ alone costs 6 ms
   }
+  process.chdir(process.env.LAMBDA_TASK_ROOT);
   require('module').Module._initPaths(); // NODE_PATH
 }
 
@@ -637,11 +420,13 @@ async function begin(client) {
   client = client || new Client(process.env.AWS_LAMBDA_RUNTIME_API);
   const major = Number(/nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV || '')?.[1] ?? 0);
   const modern = major >= 24;
+  if (modern) global[REQUEST_ID] = '-';
   setUpErrors(client, modern);
   try {
     const handler = await load(process.env.LAMBDA_TASK_ROOT, process.env._HANDLER, modern);
     if (modern && handler.length >= 3 && !isStreaming(handler)) throw new CallbackHandlerDeprecated(NO_CALLBACKS);
-    new Runtime(client, handler, modern).next();
+    const runtime = new Runtime(client, handler, modern);
+    setImmediate(() => runtime.next()); // after what nobody handled while loading
   } catch (error) {
     logError(modern ? 'Init Error' : 'Uncaught Exception', error);
     reject(client, error, modern ? 1 : 129);
