@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,11 @@ var servers atomic.Int64
 // launch starts a server on a free port and waits until it says that it is ready. Without a
 // directory it gets an empty one.
 func launch(data string, flags ...string) (*server, error) {
+	return launchBy(nil, data, flags...)
+}
+
+// launchBy is launch by way of another command, which becomes the server.
+func launchBy(by []string, data string, flags ...string) (*server, error) {
 	n := servers.Add(1)
 	if data == "" {
 		data = filepath.Join(scratch, "data", fmt.Sprint(n))
@@ -51,7 +57,8 @@ func launch(data string, flags ...string) (*server, error) {
 		return nil, err
 	}
 	defer log.Close()
-	s.cmd = exec.Command(binary("weir"), append([]string{"serve", "-listen", "127.0.0.1:0", "-data", data}, flags...)...)
+	args := slices.Concat(by, []string{binary("weir"), "serve", "-listen", "127.0.0.1:0", "-data", data}, flags)
+	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Stderr = log
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
