@@ -33,7 +33,10 @@ type account struct {
 // newAccount returns an account that nobody else uses: an access key id of twelve digits names
 // its account.
 func newAccount(url string) *account {
-	id := fmt.Sprintf("%012d", 100_000_000_000+accounts.Add(1))
+	return accountOf(url, fmt.Sprintf("%012d", 100_000_000_000+accounts.Add(1)))
+}
+
+func accountOf(url, id string) *account {
 	return &account{client(url, id, "any", func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} }), id}
 }
 
@@ -101,6 +104,31 @@ func (a *account) active(t testing.TB, name string) {
 		}
 		return nil
 	})
+}
+
+// ready waits until provisioned concurrency is.
+func (a *account) ready(t testing.TB, name, qualifier string, n int32) {
+	t.Helper()
+	eventually(t, patience, func() error {
+		p, err := a.GetProvisionedConcurrencyConfig(t.Context(), &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: &name, Qualifier: &qualifier})
+		if err != nil {
+			return err
+		}
+		if p.Status != "READY" || *p.AllocatedProvisionedConcurrentExecutions != n || *p.AvailableProvisionedConcurrentExecutions != n {
+			return fmt.Errorf("provisioned concurrency of %s:%s is %s, %d of %d", name, qualifier, p.Status, *p.AvailableProvisionedConcurrentExecutions, n)
+		}
+		return nil
+	})
+}
+
+// provisioned checks that an invocation gets an environment that was provisioned.
+func (a *account) provisioned(t testing.TB, name, qualifier string) {
+	t.Helper()
+	var got struct{ Init string }
+	a.do(t, name+":"+qualifier, struct{}{}, &got)
+	if got.Init != "provisioned-concurrency" {
+		t.Errorf("%s:%s ran in an environment of type %s", name, qualifier, got.Init)
+	}
 }
 
 // call invokes a function with an event; with a result, what it returns is decoded there and

@@ -121,6 +121,7 @@ func TestArticleProvisioned(t *testing.T) {
 			out := k.typed(t, r.url, a.id, article(t, "provisioned.sh")+`echo "{\"version\": \"$VERSION\"}"`)
 			wantDocuments(t, out.out, asked, map[string]any{"version": "1"})
 			a.ready(t, "api-handler", "1", 10)
+			a.provisioned(t, "api-handler", "1")
 
 			out = k.typed(t, r.url, a.id, article(t, "alias.sh")+"true\n", "VERSION=1")
 			alias := map[string]any{"Name": "prod", "FunctionVersion": "1", "AliasArn": "arn:aws:lambda:us-east-1:" + a.id + ":function:api-handler:prod"}
@@ -136,6 +137,7 @@ func TestArticleProvisioned(t *testing.T) {
 				`+article(t, "alias.sh"), "VERSION=1")
 			wantDocuments(t, out.out, alias, asked)
 			a.ready(t, "api-handler", "prod", 10)
+			a.provisioned(t, "api-handler", "prod")
 			wantLines(t, r.lines(),
 				"POST /2015-03-31/functions/api-handler/versions 201",
 				"PUT "+path+"1 202",
@@ -146,26 +148,6 @@ func TestArticleProvisioned(t *testing.T) {
 				"POST /2015-03-31/functions/api-handler/aliases 201",
 				"PUT "+path+"prod 202")
 		})
-	}
-}
-
-// ready waits until provisioned concurrency is, and checks that an invocation gets some of it.
-func (a *account) ready(t testing.TB, name, qualifier string, n int32) {
-	t.Helper()
-	eventually(t, patience, func() error {
-		p, err := a.GetProvisionedConcurrencyConfig(t.Context(), &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: &name, Qualifier: &qualifier})
-		if err != nil {
-			return err
-		}
-		if p.Status != "READY" || *p.AllocatedProvisionedConcurrentExecutions != n || *p.AvailableProvisionedConcurrentExecutions != n {
-			return fmt.Errorf("provisioned concurrency of %s:%s is %s, %d of %d", name, qualifier, p.Status, *p.AvailableProvisionedConcurrentExecutions, n)
-		}
-		return nil
-	})
-	var got struct{ Init string }
-	a.do(t, name+":"+qualifier, struct{}{}, &got)
-	if got.Init != "provisioned-concurrency" {
-		t.Errorf("%s:%s ran in an environment of type %s", name, qualifier, got.Init)
 	}
 }
 

@@ -3,12 +3,12 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,9 +95,19 @@ func nothingLeft() error {
 	if err != nil {
 		return err
 	}
-	for line := range bytes.Lines(mounts) {
-		if bytes.Contains(line, []byte(scratch)) {
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, scratch) {
 			errs = append(errs, fmt.Errorf("a server left a mount behind: %s", line))
+		}
+	}
+	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		return err
+	}
+	for _, loop := range loops {
+		// A loop device may end at this moment: its file cannot be read then.
+		if file, err := os.ReadFile(loop); err == nil && strings.HasPrefix(string(file), scratch) {
+			errs = append(errs, fmt.Errorf("a server left %s behind: %s", loop, file))
 		}
 	}
 	return errors.Join(errs...)

@@ -93,7 +93,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = startIn(t, s.data, "-sandbox", "process")
-	again := &account{client(s.url, a.id, "any"), a.id}
+	again := accountOf(s.url, a.id)
 	again.do(t, "kept", struct{}{}, &struct{}{})
 	got, err := again.GetFunctionConcurrency(t.Context(), &lambda.GetFunctionConcurrencyInput{FunctionName: aws.String("kept")})
 	if err != nil || aws.ToInt32(got.ReservedConcurrentExecutions) != 3 {

@@ -47,29 +47,10 @@ func launch(data string, flags ...string) (*server, error) {
 
 // launchBy is launch by way of another command, which becomes the server.
 func launchBy(by []string, data string, flags ...string) (*server, error) {
-	n := servers.Add(1)
-	if data == "" {
-		data = filepath.Join(scratch, "data", fmt.Sprint(n))
-	}
-	s := &server{data: data, log: filepath.Join(logDir(), fmt.Sprintf("%d.log", n)), done: make(chan struct{})}
-	log, err := os.Create(s.log)
+	s, ready, err := begin(by, data, flags...)
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	args := slices.Concat(by, []string{binary("weir"), "serve", "-listen", "127.0.0.1:0", "-data", data}, flags)
-	s.cmd = exec.Command(args[0], args[1:]...)
-	s.cmd.Stderr = log
-	stdout, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	know(s.cmd.Process.Pid)
-	ready := make(chan string, 1)
-	go s.wait(stdout, ready)
 	limit := time.NewTimer(readyLimit)
 	defer limit.Stop()
 	select {
@@ -85,6 +66,34 @@ func launchBy(by []string, data string, flags ...string) (*server, error) {
 		s.kill()
 		return nil, fmt.Errorf("the server was not ready after %v\n%s", readyLimit, s.tail())
 	}
+}
+
+// begin starts the process of a server, whose first line of output will be delivered.
+func begin(by []string, data string, flags ...string) (*server, <-chan string, error) {
+	n := servers.Add(1)
+	if data == "" {
+		data = filepath.Join(scratch, "data", fmt.Sprint(n))
+	}
+	s := &server{data: data, log: filepath.Join(logDir(), fmt.Sprintf("%d.log", n)), done: make(chan struct{})}
+	log, err := os.Create(s.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer log.Close()
+	args := slices.Concat(by, []string{binary("weir"), "serve", "-listen", "127.0.0.1:0", "-data", data}, flags)
+	s.cmd = exec.Command(args[0], args[1:]...)
+	s.cmd.Stderr = log
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	know(s.cmd.Process.Pid)
+	ready := make(chan string, 1)
+	go s.wait(stdout, ready)
+	return s, ready, nil
 }
 
 // wait delivers the first line of the server's output, drops the rest and waits for the end.
