@@ -156,11 +156,13 @@ func Booted(e EnvironmentID) Input { return Input{kind: kindBooted, environment:
 // a provisioned one is retired and counts as a failed attempt.
 func InitFailed(e EnvironmentID) Input { return Input{kind: kindInitFailed, environment: e} }
 
-// Answered says that a busy environment has given its answer, but cannot take another
-// invocation yet. That is a matter of microseconds for most runtimes, so an arrival waits a
-// moment for it (see patience) rather than being throttled or booting an environment. It is
-// left out where Finished follows at once.
-func Answered(e EnvironmentID) Input { return Input{kind: kindAnswered, environment: e} }
+// Answered says that an environment has given its answer to an invocation, but perhaps cannot
+// take another yet. That is a matter of microseconds for most runtimes, so an arrival waits a
+// moment for it (see patience) rather than being throttled or booting an environment. It may
+// come after Finished; then it means nothing.
+func Answered(e EnvironmentID, i InvocationID) Input {
+	return Input{kind: kindAnswered, environment: e, invocation: i}
+}
 
 // Finished says that an environment has ended its invocation and can take another.
 func Finished(e EnvironmentID) Input { return Input{kind: kindFinished, environment: e} }

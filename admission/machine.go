@@ -109,7 +109,7 @@ func (m *Machine) Step(now Instant, in Input, out []Effect) []Effect {
 	case kindFinished:
 		m.finished(in.environment)
 	case kindAnswered:
-		m.answered(in.environment)
+		m.answered(in.environment, in.invocation)
 	case kindBooted:
 		m.booted(in.environment)
 	case kindInitFailed:

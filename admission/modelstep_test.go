@@ -17,7 +17,7 @@ func (m *model) step(now Instant, in Input) []Effect {
 		m.dropWaiter(in.invocation)
 	case kindBooted, kindInitFailed, kindAnswered, kindFinished, kindLost:
 		if e := m.find(in.environment); e != nil {
-			m.environment(in.kind, e)
+			m.environment(in, e)
 		}
 	default:
 		m.setting(in)
@@ -293,12 +293,12 @@ func (m *model) creationAllowed(f *modelFunction) bool {
 }
 
 // environment predicts what happens to an environment that reports.
-func (m *model) environment(k Kind, e *modelEnv) {
-	switch {
+func (m *model) environment(in Input, e *modelEnv) {
+	switch k := in.kind; {
 	case k == kindLost:
 		m.lost(e)
 		m.redecideExcess()
-	case k == kindAnswered && e.state == busy:
+	case k == kindAnswered && e.state == busy && e.invocation == in.invocation:
 		e.answered = true
 	case k == kindFinished && e.state == busy:
 		e.invocation, e.answered = 0, false

@@ -221,7 +221,7 @@ func (p *player) environments(what, which string) []Effect {
 		case "initfailed":
 			effects = append(effects, p.step(InitFailed(e))...)
 		case "answered":
-			effects = append(effects, p.step(Answered(e))...)
+			effects = append(effects, p.step(Answered(e, p.runs[e]))...)
 		case "finished":
 			effects = append(effects, p.step(Finished(e))...)
 		case "lost":

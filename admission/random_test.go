@@ -124,7 +124,8 @@ func (t *trial) input() Input {
 	case 7, 8, 9:
 		return Finished(t.environment())
 	case 10, 18:
-		return Answered(t.environment())
+		e := t.environment()
+		return Answered(e, t.runs(e))
 	case 11, 12, 13:
 		return Booted(t.environment())
 	case 14:
@@ -163,6 +164,14 @@ func (t *trial) environment() EnvironmentID {
 		return EnvironmentID(t.pick(9))
 	}
 	return t.live[t.pick(len(t.live))]
+}
+
+// runs returns what runs on an environment, or sometimes something else.
+func (t *trial) runs(e EnvironmentID) InvocationID {
+	if x := t.model.find(e); x != nil && t.pick(8) > 0 {
+		return x.invocation
+	}
+	return InvocationID(t.pick(int(t.invocations) + 1))
 }
 
 func (t *trial) step(in Input) error {

@@ -171,14 +171,13 @@ func (m *Machine) cancel(inv InvocationID) {
 }
 
 // answered notes that a busy environment will soon be free.
-func (m *Machine) answered(id EnvironmentID) {
+func (m *Machine) answered(id EnvironmentID, inv InvocationID) {
 	i := m.find(id)
 	if i == 0 {
 		return
 	}
 	e := &m.environments[i]
-	if e.state != busy || e.answered {
-		m.stale++
+	if e.state != busy || e.invocation != inv || e.answered {
 		return
 	}
 	e.answered = true

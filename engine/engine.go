@@ -71,6 +71,7 @@ func Open(opt Options) (*Engine, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.mu.pools = make(map[lambda.Scope]*pool)
 	e.feedAll(opt.Store.Catalog().Subscribe(e.feed))
+	e.work.Go(e.collect)
 	return e, nil
 }
 

@@ -233,6 +233,39 @@ func TestCallerGivesUp(t *testing.T) {
 	}
 }
 
+// TestCallsInTurn makes calls one after the other, each sooner than the environment has asked
+// for it: they use one environment and are not throttled.
+func TestCallsInTurn(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	defer s.Close()
+	createActive(t, s, "f")
+	reserve(t, s, "f", 1)
+	synctest.Test(t, func(t *testing.T) {
+		more := make(chan *fake, 1)
+		h := &house{idle: func(f *fake) { more <- f }}
+		e := newEngine(t, s, h, 1000)
+		if _, err := e.Invoke(context.Background(), call("f", "")); err != nil {
+			t.Fatal(err)
+		}
+		for range 9 { // ten in a second is the rate of one unit
+			second := make(chan error)
+			go func() {
+				_, err := e.Invoke(context.Background(), call("f", ""))
+				second <- err
+			}()
+			synctest.Wait() // it waits
+			(<-more).finished()
+			if err := <-second; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(h.all()); n != 1 {
+			t.Errorf("%d environments were made, want 1", n)
+		}
+		e.Close()
+	})
+}
+
 func TestEnvironmentCannotBeMade(t *testing.T) {
 	h := &house{boot: func(f *fake) { f.spec.Events.Gone(nil, errors.New("no sandbox")) }}
 	e, s := setUp(t, h, 1)
@@ -274,13 +307,7 @@ func TestRestart(t *testing.T) {
 func TestIdleEnvironmentsAreReaped(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	defer s.Close()
-	create := func() { // without an engine nobody makes it active
-		update(t, s, func(tx *store.Tx) {
-			store.Functions.Put(tx, scope, "f", &lambda.Function{Name: "f"})
-			store.Versions.Put(tx, scope, store.QualifiedName("f", lambda.Latest), &lambda.Version{Function: "f", Number: lambda.Latest, Generation: 1, State: lambda.Active, Code: testCode(t, s)})
-		})
-	}
-	create()
+	createActive(t, s, "f")
 	synctest.Test(t, func(t *testing.T) {
 		h := &house{}
 		e := newEngine(t, s, h, 10)

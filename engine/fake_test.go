@@ -23,6 +23,7 @@ var scope = lambda.Scope{Account: "111111111111", Region: "us-east-1"}
 type house struct {
 	handler func(*fake, *lambda.Invocation) lambda.Outcome
 	boot    func(*fake) // nil: ready at once
+	idle    func(*fake) // reports that an invocation is finished; nil: at once
 
 	running atomic.Int32
 	peak    atomic.Int32
@@ -67,11 +68,17 @@ func (f *fake) Invoke(inv *lambda.Invocation) lambda.Outcome {
 		out = f.house.handler(f, inv)
 	}
 	f.house.running.Add(-1)
-	if !f.closed.Load() {
-		f.spec.Events.Idle(nil, environment.Report{})
+	switch {
+	case f.closed.Load():
+	case f.house.idle != nil:
+		go f.house.idle(f)
+	default:
+		f.finished()
 	}
 	return out
 }
+
+func (f *fake) finished() { f.spec.Events.Idle(nil, environment.Report{}) }
 
 func (f *fake) InvokeStream(inv *lambda.Invocation, w lambda.Response) lambda.Outcome {
 	out := f.Invoke(inv)
@@ -151,6 +158,18 @@ func create(t testing.TB, s *store.Store, name string) {
 		})
 	})
 	until(t, "the function is active", func() bool { return latest(t, s, name).State == lambda.Active })
+}
+
+// createActive puts a function into the catalogue that needs no engine to become active.
+func createActive(t testing.TB, s *store.Store, name string) {
+	t.Helper()
+	code := testCode(t, s)
+	update(t, s, func(tx *store.Tx) {
+		store.Functions.Put(tx, scope, name, &lambda.Function{Name: name})
+		store.Versions.Put(tx, scope, store.QualifiedName(name, lambda.Latest), &lambda.Version{
+			Function: name, Number: lambda.Latest, Generation: 1, State: lambda.Active, Code: code,
+		})
+	})
 }
 
 // testCode stores a deployment package.

@@ -62,6 +62,8 @@ func (g *Grant) Run(w lambda.Response) lambda.Outcome {
 	} else {
 		out = g.environment.InvokeStream(g.inv, w)
 	}
+	// Before the caller hears the answer and calls again.
+	g.pool.step(admission.Answered(g.effect.Environment, g.effect.Invocation))
 	out.Cold, out.Provisioned = g.effect.Cold, g.effect.IsProvisioned
 	if out.Cold {
 		out.Why = g.Cold()

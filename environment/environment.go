@@ -161,7 +161,7 @@ func (e *Environment) boot(ctx context.Context) {
 	group, name := e.logNames(time.Now().UTC())
 	e.stream.attach(e.openLog(group, name))
 	e.stream.line("INIT_START Runtime Version: " + e.runtime.initVersion() +
-		"\tRuntime Version ARN: " + e.runtime.versionARN(e.spec.Scope))
+		"\tRuntime Version ARN: " + e.runtime.VersionARN(e.spec.Scope))
 	if e.runtime.Note != "" {
 		e.stream.line("WARN " + e.runtime.Note)
 		if _, warned := e.host.warned.LoadOrStore(e.runtime.ID, true); !warned {

@@ -86,8 +86,8 @@ func (r Runtime) initVersion() string {
 	return fmt.Sprintf("nodejs:%d.v%d", r.interpreter.number, r.interpreter.patch)
 }
 
-// versionARN stands in for AWS's ARN of a runtime version: it changes with the interpreter.
-func (r Runtime) versionARN(scope lambda.Scope) string {
+// VersionARN stands in for AWS's ARN of a runtime version: it changes with the interpreter.
+func (r Runtime) VersionARN(scope lambda.Scope) string {
 	sum := sha256.Sum256([]byte(r.initVersion() + " " + r.Version))
 	return "arn:" + scope.Partition() + ":lambda:" + scope.Region + "::runtime:" + hex.EncodeToString(sum[:])
 }

@@ -38,12 +38,12 @@ func ParseDigest(text string) (Digest, error) {
 }
 
 func parseHex(text string) (Digest, bool) {
-	var d Digest
 	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != len(d) {
-		return d, false
+	if err != nil || len(b) != sha256.Size {
+		return Digest{}, false
 	}
-	return Digest(b), d.String() == text
+	d := Digest(b)
+	return d, d.String() == text // lower case
 }
 
 // ErrNoBlob means that there is no blob of a digest.
@@ -78,9 +78,6 @@ type use struct {
 }
 
 func openBlobs(dir *directory) (*Blobs, error) {
-	if err := dir.makePrivate(blobsName); err != nil {
-		return nil, err
-	}
 	b := &Blobs{
 		dir: dir, fs: dir.fs, path: dir.join(blobsName),
 		unpacking: make(chan struct{}, unpackers),
@@ -234,6 +231,9 @@ func (b *Blobs) Open(d Digest) (*Content, error) {
 // to watch; so a live that reads the catalogue's current snapshot misses nothing. It
 // returns how many digests it removed. One Collect runs at a time; a second returns 0.
 func (b *Blobs) Collect(ctx context.Context, live func() map[Digest]bool) (int, error) {
+	if b.dir.closed.Load() {
+		return 0, fmt.Errorf("collect blobs: %w", ErrClosed)
+	}
 	b.mu.Lock()
 	if b.mu.touched != nil {
 		b.mu.Unlock()

@@ -20,7 +20,6 @@ type Catalog struct {
 
 	// writing holds a token during Update and Subscribe, and guards what follows.
 	writing chan struct{}
-	edit    uint64
 	told    []func(*Snapshot, []Change)
 }
 
@@ -35,7 +34,7 @@ type Change struct {
 // openCatalog reads every record of the catalogue.
 func openCatalog(slot Slot) (*Catalog, error) {
 	c := &Catalog{slot: slot, writing: make(chan struct{}, 1)}
-	s := &Snapshot{state{trie{mask: ^uint64(0)}, new(btree.Map[string, *table])}}
+	s := &Snapshot{state{newIndex(), new(btree.Map[string, *table])}}
 	var t *table
 	var bad error
 	lo, hi := []byte(catalogPrefix), []byte(catalogPrefix)
@@ -77,7 +76,7 @@ func (s *Snapshot) load(t *table, key string, stored []byte, v Version) (*table,
 	// A clone: the name must not keep the whole key in memory.
 	e := &entry{table: t.tableID, name: strings.Clone(k.name), version: v, raw: raw}
 	t.ordered.Load(e.name, e)
-	s.records.set(e)
+	s.records.load(e)
 	return t, nil
 }
 
@@ -104,6 +103,9 @@ func (c *Catalog) Subscribe(f func(*Snapshot, []Change)) *Snapshot {
 // is; readers see the change after it is durable. The context stops an Update while it
 // waits for its turn. f must not call Update or Subscribe, nor use tx after it returned.
 func (c *Catalog) Update(ctx context.Context, f func(tx *Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("update the catalogue: %w", err)
+	}
 	select {
 	case c.writing <- struct{}{}:
 		defer func() { <-c.writing }()

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -37,6 +39,7 @@ type directory struct {
 	epoch   uint64
 	reserve uint64 // bytes of the disk that are kept free
 	lock    io.Closer
+	closed  atomic.Bool
 }
 
 // A commit or a blob is refused with ErrFull when less than this would be left, or a
@@ -54,25 +57,49 @@ func openDirectory(fsys vfs.FS, path string) (*directory, error) {
 		return nil, err
 	}
 	lock, err := fsys.Lock(fsys.PathJoin(path, lockName))
-	if _, failed := errors.AsType[*fs.PathError](err); failed {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+	if err != nil {
+		return nil, lockError(path, err)
 	}
 	d := &directory{fs: fsys, path: path, lock: lock}
 	if u, err := fsys.GetDiskUsage(path); err == nil {
 		d.reserve = min(reserveBytes, u.TotalBytes/reserveShare)
 	}
-	if err = d.checkFormat(); err == nil {
-		err = d.beginEpoch()
-	}
-	if err != nil {
+	if err := d.begin(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
 }
 
-func (d *directory) close() error { return d.lock.Close() }
+// lockError tells a lock that somebody holds from one that cannot be had. That this process
+// itself holds it comes without an error number.
+func lockError(path string, err error) error {
+	_, file := errors.AsType[*fs.PathError](err)
+	no, number := errors.AsType[syscall.Errno](err)
+	if !number || !file && (no == syscall.EAGAIN || no == syscall.EACCES) {
+		return fmt.Errorf("%s: %w", path, ErrLocked)
+	}
+	return fmt.Errorf("lock %s: %w", path, err)
+}
+
+func (d *directory) begin() error {
+	if err := d.checkFormat(); err != nil {
+		return err
+	}
+	for _, name := range []string{slotName, blobsName} {
+		if err := d.makePrivate(name); err != nil {
+			return err
+		}
+	}
+	if err := d.beginEpoch(); err != nil {
+		return err
+	}
+	return syncDir(d.fs, d.path)
+}
+
+func (d *directory) close() error {
+	d.closed.Store(true)
+	return d.lock.Close()
+}
 
 func (d *directory) join(name string) string { return d.fs.PathJoin(d.path, name) }
 
@@ -88,8 +115,11 @@ func (d *directory) fenced() error {
 }
 
 // checkRoom fails with ErrFull if the disk does not take need bytes beside the reserve. A
-// file system that cannot tell has room.
+// file system that cannot tell has room. It fails with ErrClosed after close.
 func (d *directory) checkRoom(need uint64) error {
+	if d.closed.Load() {
+		return ErrClosed
+	}
 	u, err := d.fs.GetDiskUsage(d.path)
 	if err != nil || u.AvailBytes >= d.reserve+need {
 		return nil
@@ -154,7 +184,7 @@ func (d *directory) beginEpoch() error {
 	d.epoch = last + 1
 	next := d.join(epochName(d.epoch))
 	if last == 0 {
-		err = writeFile(d.fs, next, nil)
+		err = create(d.fs, next)
 	} else {
 		err = d.fs.Rename(d.join(epochName(last)), next)
 	}
@@ -166,7 +196,7 @@ func (d *directory) beginEpoch() error {
 			return fmt.Errorf("remove the epoch before: %w", err)
 		}
 	}
-	return syncDir(d.fs, d.path)
+	return nil
 }
 
 func epochName(n uint64) string { return epochPrefix + strconv.FormatUint(n, 10) }
@@ -195,13 +225,14 @@ func makeDurable(fsys vfs.FS, path string) error {
 // makePrivate makes a directory in the data directory that only the owner may enter: it
 // holds the environment variables and the code of functions.
 func (d *directory) makePrivate(name string) error {
-	if _, err := d.fs.Stat(d.join(name)); err == nil {
+	path := d.join(name)
+	if _, err := d.fs.Stat(path); err == nil {
 		return nil
 	}
-	if err := d.fs.MkdirAll(d.join(name), 0o700); err != nil {
-		return fmt.Errorf("make %s: %w", d.join(name), err)
+	if err := d.fs.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
 	}
-	return syncDir(d.fs, d.path)
+	return nil
 }
 
 func syncDir(fsys vfs.FS, path string) error {
@@ -222,6 +253,14 @@ func readFile(fsys vfs.FS, name string) ([]byte, error) {
 	}
 	text, err := io.ReadAll(f)
 	return text, errors.Join(err, f.Close())
+}
+
+func create(fsys vfs.FS, name string) error {
+	f, err := fsys.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func writeFile(fsys vfs.FS, name string, data []byte) error {

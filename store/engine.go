@@ -55,9 +55,6 @@ type view struct {
 }
 
 func openEngine(dir *directory, log *slog.Logger, broken *breakage) (*engine, error) {
-	if err := dir.makePrivate(slotName); err != nil {
-		return nil, err
-	}
 	db, err := pebble.Open(dir.join(slotName), engineOptions(dir.fs, log, broken))
 	if err != nil {
 		return nil, fmt.Errorf("open the slot in %s: %w", dir.path, err)

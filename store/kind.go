@@ -55,7 +55,8 @@ func (k Kind[T]) Get(r Reader, s lambda.Scope, name string) (*T, bool) {
 }
 
 // Scan calls f with the records of a scope whose names sort after a name, in order, until f
-// returns false. An empty name is before the first.
+// returns false. An empty name is before the first. As with Get the values must not be
+// changed; other than Get, scans leave nothing decoded behind in memory.
 func (k Kind[T]) Scan(r Reader, s lambda.Scope, after string, f func(name string, v *T) bool) {
 	k.ScanPrefix(r, s, "", after, f)
 }
@@ -70,12 +71,13 @@ func (k Kind[T]) ScanPrefix(r Reader, s lambda.Scope, prefix, after string, f fu
 		if !strings.HasPrefix(name, prefix) {
 			return false
 		}
-		return name == after || f(name, decoded[T](e))
+		return name == after || f(name, peek[T](e))
 	})
 }
 
 // ScanAll calls f with the records of every scope, one scope after the other and each in the
-// order of names, until f returns false.
+// order of names, until f returns false: the passes over everything, at the start and to see
+// what code is live.
 func (k Kind[T]) ScanAll(r Reader, f func(s lambda.Scope, name string, v *T) bool) {
 	for _, key := range r.read().tables.Keys() {
 		t := r.table(key)
@@ -84,7 +86,7 @@ func (k Kind[T]) ScanAll(r Reader, f func(s lambda.Scope, name string, v *T) boo
 		}
 		more := true
 		t.ordered.Scan(func(name string, e *entry) bool {
-			more = f(t.key.scope(), name, decoded[T](e))
+			more = f(t.key.scope(), name, peek[T](e))
 			return more
 		})
 		if !more {

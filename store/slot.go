@@ -36,6 +36,8 @@ type Slot interface {
 	// is behind the last. The slices are valid during the call only; limit is 1..MaxScan,
 	// and longer ranges are read in pages, each from behind the last key of the one before.
 	//
+	// A call sees one state, the calls of several pages each their own.
+	//
 	// A range whose head was deleted entry by entry is slow to enter: scan from a
 	// remembered key, or drop heads by DropBefore.
 	Scan(lo, hi []byte, limit int, f func(key, value []byte, v Version) bool) error

@@ -18,7 +18,7 @@ type Snapshot struct{ state }
 
 // A state is the records of a catalogue twice: by hash to be looked up, and in order.
 type state struct {
-	records trie
+	records index
 	tables  *btree.Map[string, *table] // by tableKey.String
 }
 
@@ -59,8 +59,7 @@ func parseRecordKey(key string) (recordKey, bool) {
 
 func (k recordKey) String() string { return k.tableKey.String() + "/" + k.name }
 
-// An entry is one record. It is decoded when it is first read, and only once. It fills one
-// cache line.
+// An entry is one record, decoded when it is first got. It fills one cache line.
 type entry struct {
 	table   *tableID
 	name    string
@@ -90,24 +89,35 @@ func decodeRecord(key string, stored []byte) (json string, err error) {
 	return string(stored[1:]), nil
 }
 
-// decoded returns the value of an entry. It panics if the record is not that of a T: the
-// slot's checksums have held when it was read, so two parts of the program disagree about
-// what a kind is.
+// decoded returns the value of an entry, and keeps it.
 func decoded[T any](e *entry) *T {
 	if v := e.value.Load(); v != nil {
 		return v.(*T)
 	}
+	v := peek[T](e)
+	if !e.value.CompareAndSwap(nil, v) {
+		return e.value.Load().(*T) // somebody else was faster; all must share one value
+	}
 	e.table.decoding.Lock()
 	defer e.table.decoding.Unlock()
-	if v := e.value.Load(); v != nil {
-		return v.(*T)
+	e.raw = ""
+	return v
+}
+
+// peek returns the value of an entry without keeping it. It panics if the record is not
+// that of a T: the slot's checksums held when it was read, so two parts of the program
+// disagree about what a kind is.
+func peek[T any](e *entry) *T {
+	e.table.decoding.Lock()
+	raw := e.raw
+	e.table.decoding.Unlock()
+	if raw == "" {
+		return e.value.Load().(*T)
 	}
 	v := new(T)
-	if err := json.Unmarshal([]byte(e.raw), v); err != nil {
+	if err := json.Unmarshal([]byte(raw), v); err != nil {
 		panic(fmt.Sprintf("store: record %q is not a %T: %v", e.key(), *v, err))
 	}
-	e.value.Store(v)
-	e.raw = ""
 	return v
 }
 

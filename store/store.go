@@ -89,8 +89,10 @@ func (s *Store) Blobs() *Blobs { return s.blobs }
 // Catalog returns the store's configuration records.
 func (s *Store) Catalog() *Catalog { return s.catalog }
 
-// Close ends the commits and reads under way and gives the directory up. Later ones fail
-// with ErrClosed; snapshots of the catalogue stay readable. Close is idempotent.
+// Close waits for the commits and reads under way and gives the directory up. Commits that
+// still wait for their turn, and whatever comes later, fail with ErrClosed; snapshots of the
+// catalogue stay readable. It must not be called while a blob is put or unpacked, nor from
+// within Scan. Close is idempotent.
 func (s *Store) Close() error {
 	s.closed.Do(func() {
 		if err := errors.Join(s.engine.close(), s.dir.close()); err != nil {

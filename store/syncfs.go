@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -17,7 +18,13 @@ type syncFS struct {
 func (f syncFS) Unwrap() vfs.FS { return f.FS }
 
 func (f syncFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.wrap(name)(f.FS.Create(name, c))
+	file, err := f.wrap(name)(f.FS.Create(name, c))
+	if err == nil && strings.HasPrefix(f.PathBase(name), "MANIFEST-") {
+		// Pebble names a new manifest in a marker file before it has synced the directory
+		// of both. Should the marker alone survive a power cut, nothing would open.
+		file = &manifest{File: file, syncDir: func() error { return syncDir(f, f.PathDir(name)) }}
+	}
+	return file, err
 }
 
 func (f syncFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
@@ -60,5 +67,20 @@ func (f *syncFile) report(err error) error {
 		err = fmt.Errorf("fsync of %s: %w", f.name, err)
 		f.failed(err)
 	}
+	return err
+}
+
+// A manifest syncs its directory along with its first fsync.
+type manifest struct {
+	vfs.File
+	syncDir func() error // nil once done
+}
+
+func (m *manifest) Sync() error {
+	if err := m.File.Sync(); err != nil || m.syncDir == nil {
+		return err
+	}
+	err := m.syncDir()
+	m.syncDir = nil
 	return err
 }

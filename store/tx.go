@@ -20,9 +20,8 @@ type Tx struct {
 
 func (c *Catalog) begin() *Tx {
 	base := c.Snapshot()
-	c.edit++
 	return &Tx{
-		state:   state{base.records.copy(c.edit), base.tables.Copy()},
+		state:   state{base.records.copy(), base.tables.Copy()},
 		base:    base,
 		own:     make(map[string]bool),
 		written: make(map[recordKey][]byte),
@@ -150,5 +149,6 @@ func (tx *Tx) snapshot(v Version) *Snapshot {
 			tx.records.get(&k).version = v
 		}
 	}
+	tx.records.merge()
 	return &Snapshot{tx.state}
 }

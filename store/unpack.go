@@ -44,6 +44,12 @@ func (b *Blobs) Unpack(ctx context.Context, d Digest) (*Tree, error) {
 }
 
 func (b *Blobs) unpackOnce(ctx context.Context, u *use, d Digest) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if b.dir.closed.Load() {
+		return "", ErrClosed
+	}
 	select {
 	case u.files <- struct{}{}:
 		defer func() { <-u.files }()
@@ -142,10 +148,7 @@ func (b *Blobs) removeTree(d Digest) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	temp, err := os.MkdirTemp(b.code, tmpPrefix)
-	if err != nil {
-		return err
-	}
+	temp := filepath.Join(b.code, tmpPrefix+rand.Text())
 	if err := os.Rename(dir, temp); err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 // Bounds of the group commit.
 const (
 	queueRequests = 8_192   // commits that wait for their turn; more block
-	groupOps      = 8_192   // operations and checks of one group
-	groupBytes    = 8 << 20 // keys and values of one group, and up to MaxBatch beyond
+	groupOps      = 8_192   // operations and checks of one group, its last batch not counted
+	groupBytes    = 8 << 20 // keys and values of one group, its last batch not counted
 )
 
 // A request is one Commit that waits for its outcome.

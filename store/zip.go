@@ -60,7 +60,10 @@ func planArchive(archive *zip.Reader) (*plan, error) {
 		if p.bytes += min(f.UncompressedSize64, lambda.MaxUnzipped+1); p.bytes > lambda.MaxUnzipped {
 			return nil, ErrUnzippedTooLarge
 		}
+		const encrypted = 1 // a flag of the entry
 		switch mode := f.Mode(); {
+		case f.Flags&encrypted != 0:
+			return nil, fmt.Errorf("%.64q is encrypted: %w", f.Name, ErrBadZip)
 		case mode&fs.ModeSymlink != 0:
 			p.links = append(p.links, planned{name, f})
 		case mode.IsRegular() || mode.IsDir():
@@ -97,7 +100,7 @@ func (p *plan) extract(ctx context.Context, dir string) error {
 	if err := root.Chmod(".", 0o755); err != nil {
 		return err
 	}
-	x := &extraction{root: root, made: map[string]bool{".": true}}
+	x := &extraction{root: root, made: map[string]bool{".": true}, buffer: make([]byte, 64<<10)}
 	for _, f := range p.files {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -115,8 +118,9 @@ func (p *plan) extract(ctx context.Context, dir string) error {
 }
 
 type extraction struct {
-	root *os.Root
-	made map[string]bool // directories
+	root   *os.Root
+	made   map[string]bool // directories
+	buffer []byte
 }
 
 // makeDirs makes a directory and those above it, with a mode that no umask narrows.
@@ -156,8 +160,8 @@ func (x *extraction) file(p planned) error {
 	if err != nil {
 		return entryError(p.path, err)
 	}
-	_, err = io.Copy(f, r)
-	if err != nil {
+	// Behind a plain Writer, or the file would bring a buffer of its own.
+	if _, err = io.CopyBuffer(struct{ io.Writer }{f}, r, x.buffer); err != nil {
 		err = zipError(err)
 	}
 	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {

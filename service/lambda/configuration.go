@@ -92,8 +92,11 @@ func checkEnvironment(variables map[string]string) error {
 
 // configuration describes a version as Get, Create and Update answer it; arn is its ARN with
 // the qualifier that was asked for.
-func configuration(v *lambda.Version, arn string) *api.FunctionConfiguration {
+func (s *Service) configuration(scope lambda.Scope, v *lambda.Version, arn string) *api.FunctionConfiguration {
 	out := listed(v, arn)
+	if r, err := s.opt.Resolve(v.Runtime); err == nil { // it may have gone from the machine
+		out.RuntimeVersionConfig = &api.RuntimeVersionConfig{RuntimeVersionArn: wire.Some(r.VersionARN(scope))}
+	}
 	out.State = optional(string(v.State))
 	out.StateReason = optional(v.StateReason)
 	out.StateReasonCode = optional(v.StateReasonCode)

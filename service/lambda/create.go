@@ -57,7 +57,7 @@ func (s *Service) CreateFunction(c *wire.Call, in *api.CreateFunctionRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return configuration(&answer, t.scope.FunctionARN(t.name, "")), nil
+	return s.configuration(t.scope, &answer, t.scope.FunctionARN(t.name, "")), nil
 }
 
 // newVersion returns $LATEST of a new function with AWS's defaults.

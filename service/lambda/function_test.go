@@ -6,12 +6,11 @@ import (
 	"testing"
 )
 
-// TestCreateFunction compares the answer with the one recorded on AWS, RuntimeVersionConfig
-// apart.
+// TestCreateFunction compares the answer with the one recorded on AWS.
 func TestCreateFunction(t *testing.T) {
 	h := newHarness(t)
 	r := h.do("POST", "/2015-03-31/functions/", createBody("f", `,"Tags":{"a":"b"}`))
-	const want = `{"FunctionName":"f","FunctionArn":"arn:aws:lambda:us-east-1:111111111111:function:f","Runtime":"python3.13","Role":"arn:aws:iam::111111111111:role/r","Handler":"a.b","CodeSize":0,"Description":"","Timeout":3,"MemorySize":128,"LastModified":"<time>","CodeSha256":"<digest>","Version":"$LATEST","TracingConfig":{"Mode":"PassThrough"},"RevisionId":"<uuid>","State":"Pending","StateReason":"The function is being created.","StateReasonCode":"Creating","PackageType":"Zip","Architectures":["x86_64"],"EphemeralStorage":{"Size":512},"SnapStart":{"ApplyOn":"None","OptimizationStatus":"Off"},"LoggingConfig":{"LogFormat":"Text","LogGroup":"/aws/lambda/f"}}`
+	const want = `{"FunctionName":"f","FunctionArn":"arn:aws:lambda:us-east-1:111111111111:function:f","Runtime":"python3.13","Role":"arn:aws:iam::111111111111:role/r","Handler":"a.b","CodeSize":0,"Description":"","Timeout":3,"MemorySize":128,"LastModified":"<time>","CodeSha256":"<digest>","Version":"$LATEST","TracingConfig":{"Mode":"PassThrough"},"RevisionId":"<uuid>","State":"Pending","StateReason":"The function is being created.","StateReasonCode":"Creating","PackageType":"Zip","Architectures":["x86_64"],"EphemeralStorage":{"Size":512},"SnapStart":{"ApplyOn":"None","OptimizationStatus":"Off"},"RuntimeVersionConfig":{"RuntimeVersionArn":"arn:aws:lambda:us-east-1::runtime:<digest>"},"LoggingConfig":{"LogFormat":"Text","LogGroup":"/aws/lambda/f"}}`
 	if r.status != 201 || mask(r.body) != want {
 		t.Errorf("create: %d\n got %s\nwant %s", r.status, mask(r.body), want)
 	}

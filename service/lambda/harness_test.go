@@ -48,7 +48,9 @@ func newHarness(t *testing.T) *harness {
 	mux := wire.NewMux(wire.Options{Account: "111111111111", Log: log})
 	New(Options{
 		Store: s, Engine: e, Limit: 1000, Logger: log,
-		Resolve: func(runtime string) (environment.Runtime, error) { return environment.Runtime{ID: runtime}, nil },
+		Resolve: func(runtime string) (environment.Runtime, error) {
+			return environment.Runtime{ID: runtime, Language: "provided"}, nil
+		},
 		CodeURL: func(*wire.Call, string) string { return "http://code" },
 	}).Register(mux)
 	server := httptest.NewServer(mux)
@@ -234,6 +236,7 @@ func mask(s string) string {
 	for pattern, with := range map[string]string{
 		`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`: "<uuid>",
 		`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?\+0000`:               "<time>",
+		`::runtime:[0-9a-f]{64}`:                                       "::runtime:<digest>",
 		`"CodeSha256":"[^"]*"`:                                         `"CodeSha256":"<digest>"`,
 		`"CodeSize":\d+`:                                               `"CodeSize":0`,
 	} {

@@ -19,7 +19,7 @@ func (s *Service) GetFunction(c *wire.Call, in *api.GetFunctionRequest) (*api.Ge
 		return nil, err
 	}
 	out := &api.GetFunctionResponse{
-		Configuration: configuration(v, t.arn()),
+		Configuration: s.configuration(t.scope, v, t.arn()),
 		Code:          &api.FunctionCodeLocation{RepositoryType: wire.Some("S3"), Location: wire.Some(s.opt.CodeURL(c, v.Code.SHA256))},
 	}
 	if f, err := t.function(snapshot); err == nil && len(f.Tags) > 0 {
@@ -41,7 +41,7 @@ func (s *Service) GetFunctionConfiguration(c *wire.Call, in *api.GetFunctionConf
 	if err != nil {
 		return nil, err
 	}
-	return configuration(v, t.arn()), nil
+	return s.configuration(t.scope, v, t.arn()), nil
 }
 
 // ListFunctions lists the $LATEST versions by name, or all versions.

@@ -105,9 +105,9 @@ func (s *Service) change(t target, revision wire.Opt[string], dryRun, publish bo
 		return nil, err
 	}
 	if answer.Number != lambda.Latest {
-		return configuration(&answer, t.scope.FunctionARN(t.name, answer.Number)), nil
+		return s.configuration(t.scope, &answer, t.scope.FunctionARN(t.name, answer.Number)), nil
 	}
-	return configuration(&answer, t.scope.FunctionARN(t.name, "")), nil
+	return s.configuration(t.scope, &answer, t.scope.FunctionARN(t.name, "")), nil
 }
 
 // publishTx publishes code that is being updated: the version is Pending until the code is

@@ -53,5 +53,5 @@ func (s *Service) PublishVersion(c *wire.Call, in *api.PublishVersionRequest) (*
 		return nil, err
 	}
 	c.SetStatus(http.StatusCreated)
-	return configuration(&answer, t.scope.FunctionARN(t.name, answer.Number)), nil
+	return s.configuration(t.scope, &answer, t.scope.FunctionARN(t.name, answer.Number)), nil
 }
