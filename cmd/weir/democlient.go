@@ -26,13 +26,15 @@ func newDemoClient(ctx context.Context, url string) *demoClient {
 	return &demoClient{ctx, url, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * demoConcurrency}}}
 }
 
-// call sends a request and decodes the answer, if out is not nil.
+// call sends a request, with a body if in is not nil, and decodes the answer, if out is not nil.
 func (c *demoClient) call(method, path string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return err
+		}
 	}
-	req, err := http.NewRequestWithContext(c.ctx, method, c.url+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(c.ctx, method, c.url+path, &body)
 	if err != nil {
 		return err
 	}
