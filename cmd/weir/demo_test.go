@@ -45,7 +45,12 @@ func TestTally(t *testing.T) {
 		{"overlapping", []answer{ran(1, 4), ran(2, 3), ran(2.5, 5), throttled}, 3, map[string]int{"R": 1}, 3},
 		{"apart", []answer{ran(1, 2), ran(1.5, 3), ran(4, 6), ran(5, 6), throttled, throttled}, 4, map[string]int{"R": 2}, 2},
 	} {
-		s := tally(c.answers)
+		answers := make(chan answer, len(c.answers))
+		for _, a := range c.answers {
+			answers <- a
+		}
+		close(answers)
+		s := tally(answers)
 		if s.ran != c.ran || s.peak != c.peak || s.want(c.ran, c.refused, c.peak) != nil {
 			t.Errorf("%s: %d ran, %d at once, %v", c.name, s.ran, s.peak, s.want(c.ran, c.refused, c.peak))
 		}
