@@ -166,11 +166,3 @@ func code(err error) string {
 	}
 	return ""
 }
-
-// wantCode fails the test if err is not the AWS error of a code.
-func wantCode(t testing.TB, err error, want string) {
-	t.Helper()
-	if got := code(err); got != want {
-		t.Fatalf("got %q (%v), want %s", got, err, want)
-	}
-}

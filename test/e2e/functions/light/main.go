@@ -18,10 +18,8 @@ import (
 )
 
 func main() {
-	if err := serve(os.Getenv("AWS_LAMBDA_RUNTIME_API")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, serve(os.Getenv("AWS_LAMBDA_RUNTIME_API")))
+	os.Exit(1)
 }
 
 // An event says how long to work, and the tally to count in, if any. The work begins once so
@@ -38,6 +36,7 @@ const (
 	gathering = 30 * time.Second
 )
 
+// serve takes invocations for as long as there is a Runtime API.
 func serve(api string) error {
 	c, err := dial(api)
 	if err != nil {
