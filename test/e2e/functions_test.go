@@ -10,10 +10,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
 // TestFunctions runs the same function in each language through all that can become of an
@@ -147,8 +149,8 @@ func (a *account) testError(t *testing.T, l language) {
 	if err := json.Unmarshal(out.Payload, &got); err != nil {
 		t.Fatalf("%v: %s", err, out.Payload)
 	}
-	types := map[string]string{"python": "ValueError", "node": "RangeError", "go": "errorString"}
-	if got.ErrorMessage != "no luck" || got.ErrorType != types[l.name] {
+	kinds := map[string]string{"python": "ValueError", "node": "RangeError", "go": "errorString"}
+	if got.ErrorMessage != "no luck" || got.ErrorType != kinds[l.name] {
 		t.Errorf("answered %s", out.Payload)
 	}
 	id, _ := requestID(out)
@@ -202,5 +204,43 @@ func (a *account) testDryRun(t *testing.T) {
 	}
 	if out.StatusCode != 204 || len(out.Payload) != 0 || out.ExecutedVersion != nil {
 		t.Errorf("status %d, payload %q, version %v", out.StatusCode, out.Payload, out.ExecutedVersion)
+	}
+}
+
+// TestStream reads an answer while the function still writes it.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	node.on(t)
+	const pause = time.Second
+	a := newAccount(shared(t).url)
+	a.create(t, function{name: "stream", language: node, code: script(t, "stream.mjs")})
+	out, err := a.InvokeWithResponseStream(t.Context(), &lambda.InvokeWithResponseStreamInput{
+		FunctionName: aws.String("stream"), Payload: fmt.Appendf(nil, `{"ms": %d}`, pause.Milliseconds()),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := out.GetStream()
+	defer stream.Close()
+	var text string
+	var first, second time.Time
+	complete := false
+	for e := range stream.Events() {
+		switch e := e.(type) {
+		case *types.InvokeWithResponseStreamResponseEventMemberPayloadChunk:
+			text += string(e.Value.Payload)
+			if first.IsZero() {
+				first = time.Now()
+			}
+			second = time.Now()
+		case *types.InvokeWithResponseStreamResponseEventMemberInvokeComplete:
+			complete = e.Value.ErrorCode == nil
+		}
+	}
+	if err := stream.Err(); err != nil || text != "firstsecond" || !complete || aws.ToString(out.ExecutedVersion) != "$LATEST" {
+		t.Errorf("streamed %q, complete: %v, %v, version %v", text, complete, err, aws.ToString(out.ExecutedVersion))
+	}
+	if gap := second.Sub(first); gap < pause/2 {
+		t.Errorf("the parts came %v apart, and were written %v apart", gap, pause)
 	}
 }

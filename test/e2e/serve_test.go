@@ -99,6 +99,13 @@ func TestRestart(t *testing.T) {
 	if err != nil || aws.ToInt32(got.ReservedConcurrentExecutions) != 3 {
 		t.Errorf("%d is reserved, %v", aws.ToInt32(got.ReservedConcurrentExecutions), err)
 	}
+	// Control-C stops it as SIGTERM does.
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ended(stopLimit); err != nil {
+		t.Error(err)
+	}
 }
 
 // refused runs "weir serve", which must end by itself with an exit code and say why.
@@ -150,17 +157,9 @@ func TestFlagScalingProfile(t *testing.T) {
 // gathers checks that of so many calls at once so many run, all at the same time.
 func gathers(t *testing.T, s *server, a *account, limit, calls int) {
 	t.Helper()
-	page := filepath.Join(t.TempDir(), "tally")
-	count, err := tally.Open(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer count.Close()
-	seen := make(map[string]int)
-	for _, r := range volley(t, s.url, a.id, "busy", fmt.Sprintf(`{"ms": 1000, "after": %d, "tally": %q}`, limit, page), calls) {
-		seen[r.outcome]++
-	}
-	if seen["200"] != limit || seen["429 TooManyRequestsException ConcurrentInvocationLimitExceeded"] != calls-limit {
+	event, count := together(t, limit)
+	seen := outcomes(volley(t, s.url, a.id, "busy", event, calls))
+	if seen["200"] != limit || seen[overAccount] != calls-limit {
 		t.Errorf("of %d calls: %v, want %d to run", calls, seen, limit)
 	}
 	if c := count.Count(); c.Peak != int64(limit) || c.Begun != int64(limit) {
