@@ -1,4 +1,7 @@
-"""A function that does what it should not be able to do, and says how far it got."""
+"""A function that does what it should not be able to do, and says how far it got.
+
+Where nothing contains it, it must say so and do no lasting harm to the machine.
+"""
 
 import errno
 import os
@@ -46,7 +49,7 @@ def fork(n):
             if os.fork() == 0:
                 try:
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                    time.sleep(600)
+                    time.sleep(60)
                 finally:
                     os._exit(0)
         except OSError as e:
@@ -61,12 +64,13 @@ def fill(path):
     block = b"\0" * (1 << 20)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
-        while written < 4 << 30:
+        while written < 1 << 30:
             written += os.write(fd, block)
     except OSError as e:
         return {"mb": written >> 20, "error": errno.errorcode[e.errno]}
     finally:
         os.close(fd)
+        os.unlink(path)
     return {"mb": written >> 20}
 
 
@@ -100,15 +104,17 @@ def search(name):
 
 
 def change(paths):
-    """Writes to files; answers with those that could be written."""
+    """Opens files to write; answers with those that could be."""
     could = []
     for path in paths:
+        there = os.path.exists(path)
         try:
-            with open(path, "ab") as f:
-                f.write(b"#")
-            could.append(path)
+            open(path, "ab").close()
         except OSError:
-            pass
+            continue
+        could.append(path)
+        if not there:
+            os.unlink(path)
     return {"could": could}
 
 
@@ -161,6 +167,9 @@ def spin():
 
 def slay():
     """Kills everybody it can see, itself apart."""
+    seen = [p for p in os.listdir("/proc") if p.isdigit()]
+    if len(seen) > 10:
+        return {"text": "in company"}
     try:
         os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:
