@@ -140,8 +140,11 @@ func TestFlagAccountConcurrency(t *testing.T) {
 	a := newAccount(s.url)
 	a.create(t, function{name: "busy", language: golang, code: program(t, "light"), timeout: 30})
 	settings, err := a.GetAccountSettings(t.Context(), &lambda.GetAccountSettingsInput{})
-	if err != nil || settings.AccountLimit.ConcurrentExecutions != 3 {
-		t.Errorf("the account's limit is %v, %v", settings, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := settings.AccountLimit.ConcurrentExecutions; n != 3 {
+		t.Errorf("the account's limit is %d", n)
 	}
 	gathers(t, s, a, 3, 10)
 }
