@@ -117,6 +117,9 @@ func (l *link) deliver(r reply, files []*os.File) {
 // end waits for the spawner, which ends when it cannot talk to the server, and gives up:
 // every request fails.
 func (l *link) end() {
+	l.mu.Lock()
+	l.mu.closed = true
+	l.mu.Unlock()
 	l.conn.file.Close()
 	late := time.AfterFunc(spawnerGrace, func() { l.cmd.Process.Kill() })
 	defer late.Stop()
@@ -124,7 +127,6 @@ func (l *link) end() {
 		l.log.Error("sandbox: wait for spawner", "error", err)
 	}
 	l.mu.Lock()
-	l.mu.closed = true
 	for _, c := range l.mu.waiting {
 		c <- answer{err: errSpawnerGone}
 	}

@@ -114,8 +114,8 @@ func (s *namespaceSandbox) run(m makeRequest, o order) error {
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
-	defer theirs.Close()
 	files, err := s.make(m, o, ours, theirs)
+	theirs.Close() // the first process has it, or nobody
 	if err != nil {
 		ours.Close()
 		return err

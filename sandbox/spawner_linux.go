@@ -3,14 +3,16 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -31,6 +33,7 @@ const (
 	spawnerFD      = 3                      // its end of the socket pair
 	spawnerWorkers = 4                      // threads that make sandboxes side by side
 	spawnerGC      = 25                     // percent of garbage: the heap stays near 1 MB
+	spawnerForks   = 100                    // between two calls of keepMemory
 )
 
 // Reexec takes the process over, and does not return, if it was started as a driver's helper.
@@ -49,25 +52,26 @@ func Reexec() {
 
 // A spawner makes and kills first processes.
 type spawner struct {
-	control *os.File
-	proc    *os.File // the host's /proc
-	host    *os.File // the mount namespace with the host's files
-	hostNet *os.File
-	home    []*os.File // tasks files of the groups that threads return to
-	null    *os.File
-	order   *orderBuffer
-	filter  []unix.SockFilter
+	control   *os.File
+	proc      *os.File // the host's /proc
+	host      *os.File // the mount namespace with the host's files
+	hostNet   *os.File
+	home      []*os.File // tasks files of the groups that threads return to
+	null      *os.File
+	filterLen int
 
 	root  *os.File // the mount namespace that has the common root, set up by opSetup
 	user  bool
-	masks []procMask
+	masks [maxMasks]procMask
 
 	freezers string // where groups of the version 1 freezer are, or ""
 
 	mu struct {
 		sync.Mutex
-		cells map[uint64]*cell
-		pids  map[int]bool // first processes that have not been reaped
+		cells  map[uint64]*cell
+		shared []addresses  // with children, in order; see share
+		forks  int          // since keepMemory
+		pids   map[int]bool // first processes that have not been reaped
 	}
 }
 
@@ -90,11 +94,17 @@ func runSpawner() error {
 	if err := s.setup(); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // what starting up has left: a fork copies what is there
+	var all [spawnerWorkers]*worker
+	for i := range all {
+		if all[i], err = s.newWorker(); err != nil {
+			return err
+		}
+	}
+	debug.FreeOSMemory() // what starting up has left
 	var workers sync.WaitGroup
-	errs := make([]error, spawnerWorkers)
-	for i := range errs {
-		workers.Go(func() { errs[i] = s.work() })
+	errs := make([]error, len(all))
+	for i, w := range all {
+		workers.Go(func() { errs[i] = s.work(w) })
 	}
 	workers.Wait()
 	s.killAll()
@@ -125,12 +135,6 @@ func newSpawner() (*spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	buffer, err := unix.Mmap(-1, 0, maxOrder, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, fmt.Errorf("map order buffer: %w", err)
-	}
-	s.order = (*orderBuffer)(unsafe.Pointer(&buffer[0]))
-	s.filter = seccomp.Filter()
 	return s, nil
 }
 
@@ -182,10 +186,106 @@ func (s *spawner) setup() error {
 	return err
 }
 
+type addresses struct{ start, end uintptr }
+
+// A worker is a thread that obeys requests.
+type worker struct {
+	conn   *packetConn
+	memory *pidOneMemory // of the first processes that it forks
+}
+
+func (s *spawner) newWorker() (*worker, error) {
+	data, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(pidOneMemory{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, fmt.Errorf("map memory of first processes: %w", err)
+	}
+	// A file of its own for each worker: os.File lets one read at a time.
+	fd, err := unix.FcntlInt(s.control.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate control socket: %w", err)
+	}
+	w := &worker{newPacketConn(os.NewFile(uintptr(fd), "control")), (*pidOneMemory)(unsafe.Pointer(&data[0]))}
+	s.filterLen = copy(w.memory.filter[:], seccomp.Filter())
+	return w, nil
+}
+
+// keepMemory keeps the spawner's writable memory from its children, but for the memory of
+// first processes. It saves more than their copy: every page that a fork shares is copied
+// again when the spawner next writes to it, which interrupts all its threads.
+func (s *spawner) keepMemory() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.forks = 0
+	file, err := s.openProc("self/maps")
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	maps, err := io.ReadAll(file)
+	if err != nil {
+		return fmt.Errorf("read memory map: %w", err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		var start, end uintptr
+		var mode string
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &start, &end, &mode); err != nil {
+			return fmt.Errorf("parse memory map: %w", err)
+		}
+		if mode != "rw-p" {
+			continue
+		}
+		for _, m := range s.mu.shared {
+			if m.start >= end || m.end <= start {
+				continue
+			}
+			if err := advise(start, m.start, unix.MADV_DONTFORK); err != nil {
+				return err
+			}
+			start = min(m.end, end)
+		}
+		if err := advise(start, end, unix.MADV_DONTFORK); err != nil {
+			return err
+		}
+	}
+	for _, m := range s.mu.shared {
+		err := advise(m.start, m.end, unix.MADV_DOFORK)
+		if err != nil && !errors.Is(err, unix.ENOMEM) { // not all of it need be mapped
+			return err
+		}
+	}
+	return nil
+}
+
+func advise(start, end uintptr, advice int) error {
+	if start >= end {
+		return nil
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_MADVISE, start, end-start, uintptr(advice)); errno != 0 {
+		return fmt.Errorf("keep memory: %w", errno)
+	}
+	return nil
+}
+
+// share enters what children of the calling thread need: the memory of the first process, and
+// the pages about the thread pointer, where the C library, if there is one, has registered a
+// struct that the kernel writes to (rseq).
+func (s *spawner) share(w *worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	page := uintptr(os.Getpagesize())
+	thread := threadPointer() &^ (page - 1)
+	memory := uintptr(unsafe.Pointer(w.memory))
+	end := (memory + unsafe.Sizeof(*w.memory) + page - 1) &^ (page - 1)
+	s.mu.shared = append(s.mu.shared, addresses{thread - page, thread + 2*page}, addresses{memory, end})
+	slices.SortFunc(s.mu.shared, func(a, b addresses) int { return cmp.Compare(a.start, b.start) })
+}
+
 // work obeys requests on a thread of its own until the server closes its end. The threads
 // wait side by side in the kernel for the next packet: whoever gets it is awake at once.
-func (s *spawner) work() error {
+func (s *spawner) work(w *worker) error {
 	runtime.LockOSThread()
+	s.share(w)
+	check(s.keepMemory())
 	check(unix.Unshare(unix.CLONE_FS))
 	for c := uintptr(0); ; c++ {
 		// What this thread forks can never get a capability back. It itself keeps its own.
@@ -196,11 +296,10 @@ func (s *spawner) work() error {
 			check(err)
 		}
 	}
-	conn := newPacketConn(s.control)
 	for {
 		check(s.enter(s.root, unix.CLONE_NEWNS))
 		var req request
-		files, err := conn.receive(&req)
+		files, err := w.conn.receive(&req)
 		if err == io.EOF {
 			return nil
 		}
@@ -211,18 +310,26 @@ func (s *spawner) work() error {
 			check(s.drop(req.Sandbox))
 			continue
 		}
-		got, err := s.obey(req, files, conn)
+		got, err := s.obey(req, files, w)
 		s.answer(req, err, got)
 		closeAll(got)
 		closeAll(files)
+		if s.manyForks() {
+			check(s.keepMemory()) // what the heap has grown by
+		}
 	}
 }
 
-// obey does what a request asks for. The packetConn is the worker's, whose buffers are free.
-func (s *spawner) obey(req request, files []*os.File, conn *packetConn) ([]*os.File, error) {
+func (s *spawner) manyForks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.forks >= spawnerForks
+}
+
+func (s *spawner) obey(req request, files []*os.File, w *worker) ([]*os.File, error) {
 	switch req.Op {
 	case opMake:
-		return s.make(req, files, conn)
+		return s.make(req, files, w)
 	case opShow:
 		return nil, s.show(req)
 	}
@@ -247,10 +354,14 @@ func (s *spawner) enter(ns *os.File, kind int) error {
 
 // ownNamespace opens a namespace of the calling thread.
 func (s *spawner) ownNamespace(kind string) (*os.File, error) {
-	name := filepath.Join("thread-self/ns", kind)
+	return s.openProc("thread-self/ns/" + kind)
+}
+
+// openProc opens a file of the host's /proc, from wherever the calling thread is.
+func (s *spawner) openProc(name string) (*os.File, error) {
 	fd, err := unix.Openat(int(s.proc.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open namespace: %w", err)
+		return nil, fmt.Errorf("open /proc/%s: %w", name, err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
