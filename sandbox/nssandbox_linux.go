@@ -85,6 +85,11 @@ func (s *namespaceSandbox) Exited() <-chan Exit    { return s.exited }
 
 // start makes the sandbox and lets its first process run o.
 func (s *namespaceSandbox) start(o order) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := s.open(); err != nil {
+		return err // the driver is closing
+	}
 	m := makeRequest{Name: s.spec.Name, UID: s.uid, HostNet: s.spec.Egress == EgressHost, Binds: s.spec.binds()}
 	if m.HostNet {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
