@@ -22,8 +22,27 @@ const patience = 20 * time.Second
 // eachDriver runs a test with every mechanism that works on this machine.
 func eachDriver(t *testing.T, test func(t *testing.T, d Driver)) {
 	for _, m := range []Mechanism{Process, Namespace} {
-		t.Run(string(m), func(t *testing.T) { test(t, openDriver(t, Options{Mechanism: m})) })
+		t.Run(string(m), func(t *testing.T) { test(t, sharedDriver(t, m)) })
 	}
+}
+
+// shared are the drivers that tests share, by mechanism: opening one takes long with the race
+// detector. TestMain closes them.
+var shared = map[Mechanism]Driver{}
+
+func sharedDriver(t testing.TB, m Mechanism) Driver {
+	t.Helper()
+	if payload == "" {
+		t.Skip("the payload could not be built")
+	}
+	if shared[m] == nil {
+		d, err := Open(Options{Mechanism: m, Dir: filepath.Join(payload, "scratch-"+string(m))})
+		if err != nil {
+			t.Skip("this machine does not allow it: ", err)
+		}
+		shared[m] = d
+	}
+	return shared[m]
 }
 
 // openDriver opens a driver for a test, which is skipped if the mechanism does not work here.
@@ -501,6 +520,7 @@ func TestCallsAtOnce(t *testing.T) {
 
 func TestDriverCloses(t *testing.T) {
 	eachDriver(t, func(t *testing.T, d Driver) {
+		d = openDriver(t, Options{Mechanism: d.Report().Mechanism})
 		var boxes []*box
 		for range 3 {
 			boxes = append(boxes, start(t, d, deeds("say=up", "sleep")))

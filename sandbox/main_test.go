@@ -29,6 +29,15 @@ func TestMain(m *testing.M) {
 		payload = dir
 	}
 	code := m.Run()
-	os.RemoveAll(dir)
+	for mechanism, d := range shared {
+		if err := d.Close(); err != nil {
+			fmt.Fprintf(os.Stderr, "close the %s driver: %v\n", mechanism, err)
+			code = 1
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.Exit(code)
 }

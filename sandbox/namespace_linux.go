@@ -41,6 +41,8 @@ type namespaceDriver struct {
 	volumes *volumes // nil if /tmp is a plain directory
 	report  Report
 
+	watchers sync.WaitGroup // one for each spawner
+
 	mu struct {
 		sync.Mutex
 		closed bool
@@ -113,7 +115,30 @@ func (d *namespaceDriver) spawner() (*link, error) {
 		return nil, err
 	}
 	d.mu.link = l
+	d.watchers.Go(func() { d.watch(l) })
 	return l, nil
+}
+
+// watch ends the sandboxes of a spawner that has ended: their namespaces cannot be entered any
+// more. The next sandbox is made by a new spawner.
+func (d *namespaceDriver) watch(l *link) {
+	<-l.gone
+	var orphans []*namespaceSandbox
+	d.mu.Lock()
+	if !d.mu.closed {
+		d.opts.Logger.Error("sandbox: the spawner has ended; its sandboxes are killed")
+	}
+	for s := range d.mu.live {
+		if s.link == l {
+			orphans = append(orphans, s)
+		}
+	}
+	d.mu.Unlock()
+	for _, s := range orphans {
+		if err := s.killLost(); err != nil {
+			d.opts.Logger.Error("sandbox: kill a lost sandbox", "error", err)
+		}
+	}
 }
 
 func (d *namespaceDriver) Report() Report { return d.report }
@@ -197,6 +222,7 @@ func (d *namespaceDriver) Close() error {
 	if l != nil {
 		l.close()
 	}
+	d.watchers.Wait()
 	if d.groups != nil {
 		errs = append(errs, d.groups.Close())
 	}

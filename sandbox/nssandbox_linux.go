@@ -416,46 +416,53 @@ func (s *namespaceSandbox) end(quiet bool) error {
 		s.mu.Unlock()
 		return nil
 	}
-	if !r.ended {
-		r.quiet = quiet
-	}
-	frozen := r.frozen
-	r.frozen = false
-	s.mu.Unlock()
 	// With little CPU even dying takes long.
 	err := s.group.LimitCPU(0)
-	if frozen && s.d.groups.Has("freezer") {
-		err = errors.Join(err, s.group.Thaw())
+	if !r.ended {
+		r.quiet = quiet
+		err = errors.Join(err, s.killLocked(r))
 	}
-	if e := r.kill(); e != nil {
-		err = errors.Join(err, e)
-	}
+	s.mu.run = nil
+	s.mu.Unlock()
 	<-r.done
-	return errors.Join(err, ignoreClosed(r.control.Close()), ignoreClosed(r.process.Close()))
+	return errors.Join(err, r.control.Close(), r.process.Close())
+}
+
+// killLocked kills every process of a run.
+func (s *namespaceSandbox) killLocked(r *nsRun) error {
+	err := r.kill()
+	if r.frozen && s.d.groups.Has("freezer") {
+		err = errors.Join(err, s.group.Thaw()) // in version 1 what is frozen does not die
+		r.frozen = false
+	}
+	return err
+}
+
+// killLost kills the processes because their spawner has ended.
+func (s *namespaceSandbox) killLost() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.run == nil || s.mu.run.ended {
+		return nil
+	}
+	return s.killLocked(s.mu.run)
 }
 
 // kill kills the first process, and so every other.
 func (r *nsRun) kill() error {
 	conn, err := r.process.SyscallConn()
 	if err != nil {
-		return nil // killed and closed before
+		return fmt.Errorf("sandbox: kill first process: %w", err)
 	}
 	var killed error
 	err = conn.Control(func(fd uintptr) { killed = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
-	if errors.Is(err, os.ErrClosed) || killed == unix.ESRCH {
-		return nil
+	if killed == unix.ESRCH {
+		killed = nil // it has ended by itself
 	}
 	if err = errors.Join(err, killed); err != nil {
 		return fmt.Errorf("sandbox: kill first process: %w", err)
 	}
 	return nil
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
 }
 
 func (s *namespaceSandbox) Close() error {

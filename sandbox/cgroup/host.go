@@ -156,8 +156,8 @@ func (h *Host) Has(controller string) bool {
 	return h.at[controller] != "" || controller == "freezer" && h.unified != ""
 }
 
-// Unified returns the directory of the group in the unified hierarchy, or "".
-func (h *Host) Unified() string { return h.unified }
+// Dirs returns the directories that hold the groups, one per hierarchy.
+func (h *Host) Dirs() []string { return slices.Clone(h.dirs) }
 
 // Freezers returns the directory whose children are groups of the version 1 freezer, or "".
 func (h *Host) Freezers() string {
