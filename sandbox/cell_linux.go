@@ -184,8 +184,9 @@ func moveMount(tree *os.File, to string) error {
 	return nil
 }
 
-// show mounts directories in a sandbox that exists, on a worker's thread.
-func (s *spawner) show(req request) error {
+// show mounts directories, and a volume over /tmp if one comes with the request, in a sandbox
+// that exists, on a worker's thread.
+func (s *spawner) show(req request, files []*os.File) error {
 	c, err := s.cell(req.Sandbox)
 	if err != nil {
 		return err
@@ -197,6 +198,11 @@ func (s *spawner) show(req request) error {
 	}
 	if err := s.enter(c.mounts, unix.CLONE_NEWNS); err != nil {
 		return err
+	}
+	if len(files) == 1 {
+		if err := moveMount(files[0], "/tmp"); err != nil {
+			return err
+		}
 	}
 	return moveMounts(trees, req.Binds)
 }
@@ -213,7 +219,7 @@ func (s *spawner) fork(m *makeRequest, control, output, unified *os.File, memory
 		masks:     s.masks,
 		limits:    processLimits,
 	}
-	copy(p.name[:len(p.name)-1], "weir:"+m.Name)
+	copy(p.name[:], processName(m.Name))
 	var above []int
 	defer func() {
 		for _, fd := range above {

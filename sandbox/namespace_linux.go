@@ -37,6 +37,7 @@ type namespaceDriver struct {
 	user    bool // without root: a user namespace holds everything
 	lock    *os.File
 	groups  *cgroup.Host
+	pools   *pools
 	users   *users   // nil without root
 	volumes *volumes // nil if /tmp is a plain directory
 	report  Report
@@ -93,6 +94,12 @@ func (d *namespaceDriver) open() error {
 	if _, err := d.spawner(); err != nil {
 		return err
 	}
+	for _, b := range d.opts.Pool.Preboot {
+		if err := b.check(); err != nil {
+			return err
+		}
+	}
+	d.pools = openPools(d)
 	return nil
 }
 
@@ -150,13 +157,49 @@ func (d *namespaceDriver) Start(ctx context.Context, spec Spec) (Sandbox, error)
 	if err := d.prepare(&spec); err != nil {
 		return nil, err
 	}
+	s := d.pools.take(&spec)
+	defer d.pools.started()
+	if s != nil {
+		err := s.assign(spec)
+		if err == nil {
+			return s, nil
+		}
+		// What is wrong with the Spec will show again.
+		d.opts.Logger.Warn("sandbox: assign an idle sandbox", "error", errors.Join(err, s.Close()))
+	}
+	return d.make(spec, &order{command: spec.Command, env: spec.Env, dir: taskDir})
+}
+
+// make makes a sandbox that carries out the order, or awaits it if that is nil.
+func (d *namespaceDriver) make(spec Spec, o *order) (*namespaceSandbox, error) {
 	s, err := d.newSandbox(spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.start(order{command: spec.Command, env: spec.Env, dir: "/var/task"}); err != nil {
+	if err := s.start(o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	return s, nil
+}
+
+// makeIdle makes a sandbox to be assigned later, with a prebooted process if b is not nil.
+func (d *namespaceDriver) makeIdle(b *Preboot) (*namespaceSandbox, error) {
+	spec := Spec{Name: "idle", EphemeralMB: defaultEphemeralMB, Egress: d.opts.Egress}
+	if b == nil {
+		return d.make(spec, nil)
+	}
+	spec.Runtime, spec.Lang = b.Runtime, b.Lang
+	pipe, assignment, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: make assignment pipe: %w", err)
+	}
+	defer pipe.Close()
+	s, err := d.make(spec, &order{command: b.Command, env: b.Env, dir: "/", pipe: pipe})
+	if err != nil {
+		assignment.Close()
+		return nil, err
+	}
+	s.assignment = assignment
 	return s, nil
 }
 
@@ -179,8 +222,9 @@ func (d *namespaceDriver) prepare(spec *Spec) error {
 			}
 		}
 	}
-	if n := len(order{command: spec.Command, env: spec.Env}.encode()); n > maxOrder {
-		return fmt.Errorf("sandbox: command and environment of %d bytes, %d at most", n, maxOrder)
+	o := order{command: spec.Command, env: spec.Env}
+	if n := len(o.encode()); n > maxOrder-1024 { // the driver adds to it
+		return fmt.Errorf("sandbox: command and environment of %d bytes, %d at most", n, maxOrder-1024)
 	}
 	return nil
 }
@@ -189,8 +233,7 @@ func (d *namespaceDriver) prepare(spec *Spec) error {
 func (s *Spec) binds() []bind {
 	var binds []bind
 	for _, b := range []bind{
-		{From: s.Code, To: "/var/task"}, {From: s.Opt, To: "/opt"},
-		{From: s.Runtime, To: "/var/runtime"}, {From: s.Lang, To: "/var/lang"},
+		{From: s.Code, To: taskDir}, {From: s.Opt, To: "/opt"}, {From: s.Runtime, To: runtimeDir}, {From: s.Lang, To: langDir},
 	} {
 		if b.From != "" {
 			binds = append(binds, b)
@@ -213,6 +256,9 @@ func (d *namespaceDriver) Close() error {
 		live = append(live, s)
 	}
 	d.mu.Unlock()
+	if d.pools != nil {
+		d.pools.close()
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, len(live))
 	for i, s := range live {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -34,6 +35,8 @@ type namespaceSandbox struct {
 	write    *os.File // the end of the output pipe that the command inherits
 	exited   chan Exit
 	log      *slog.Logger
+
+	assignment *os.File // the end of a Preboot's pipe, until it is assigned
 
 	// change is held while the processes are started or ended for good: by Restart, Close.
 	change sync.Mutex
@@ -84,7 +87,7 @@ func (s *namespaceSandbox) Output() io.Reader      { return s.out }
 func (s *namespaceSandbox) Exited() <-chan Exit    { return s.exited }
 
 // start makes the sandbox and lets its first process run o.
-func (s *namespaceSandbox) start(o order) error {
+func (s *namespaceSandbox) start(o *order) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	if err := s.open(); err != nil {
@@ -113,8 +116,8 @@ func (s *namespaceSandbox) start(o order) error {
 	return s.run(m, o)
 }
 
-// run makes a first process and lets it run o.
-func (s *namespaceSandbox) run(m makeRequest, o order) error {
+// run makes a first process and lets it run o, if that is not nil.
+func (s *namespaceSandbox) run(m makeRequest, o *order) error {
 	ours, theirs, err := packetPair()
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
@@ -138,7 +141,7 @@ func (s *namespaceSandbox) run(m makeRequest, o order) error {
 
 // make asks for a first process, and prepares the rest while the spawner makes the network.
 // What it returns are the process and the listeners.
-func (s *namespaceSandbox) make(m makeRequest, o order, ours, theirs *os.File) ([]*os.File, error) {
+func (s *namespaceSandbox) make(m makeRequest, o *order, ours, theirs *os.File) ([]*os.File, error) {
 	m.Volume = !m.Again && s.d.volumes != nil
 	answer, err := s.link.ask(request{Op: opMake, Sandbox: s.id, Make: &m}, []*os.File{theirs, s.write})
 	if err != nil {
@@ -148,10 +151,10 @@ func (s *namespaceSandbox) make(m makeRequest, o order, ours, theirs *os.File) (
 	if err == nil && m.Volume {
 		err = s.sendVolume(ours)
 	}
-	if err == nil {
+	if err == nil && o != nil {
 		// The order waits in the socket for the process that will obey it.
-		o.env = append(o.env[:len(o.env):len(o.env)], "AWS_LAMBDA_RUNTIME_API="+s.runtimeAPI())
-		err = sendPacket(ours, o.encode(), nil)
+		o.env = s.environment(o.env)
+		err = o.send(ours)
 	}
 	if err != nil {
 		ours.Close() // nobody waits for the rest any longer
@@ -174,7 +177,7 @@ func (s *namespaceSandbox) sendSeats(to *os.File, again bool) error {
 		if s.group, err = s.d.groups.New(strconv.FormatUint(s.id, 10), maxProcesses+1); err != nil {
 			return err
 		}
-		if err := s.group.LimitMemory(int64(s.spec.MemoryMB) << 20); err != nil {
+		if err := s.limitMemory(); err != nil {
 			return err
 		}
 	}
@@ -192,6 +195,14 @@ func (s *namespaceSandbox) sendSeats(to *os.File, again bool) error {
 	return nil
 }
 
+// limitMemory sets the limit, which a sandbox in a pool does not have yet.
+func (s *namespaceSandbox) limitMemory() error {
+	if s.spec.MemoryMB == 0 {
+		return nil
+	}
+	return s.group.LimitMemory(int64(s.spec.MemoryMB) << 20)
+}
+
 // sendVolume makes a volume and sends it.
 func (s *namespaceSandbox) sendVolume(to *os.File) error {
 	volume, err := s.d.volumes.create(s.spec.EphemeralMB)
@@ -202,11 +213,13 @@ func (s *namespaceSandbox) sendVolume(to *os.File) error {
 	return sendOrder(to, orderVolume, volume)
 }
 
-func (s *namespaceSandbox) runtimeAPI() string {
+// environment adds to env what only this sandbox knows.
+func (s *namespaceSandbox) environment(env []string) []string {
+	addr := runtimeAddr.String()
 	if s.spec.Egress == EgressHost {
-		return s.lis.Addr().String()
+		addr = s.lis.Addr().String()
 	}
-	return runtimeAddr.String()
+	return append(env[:len(env):len(env)], "AWS_LAMBDA_RUNTIME_API="+addr)
 }
 
 // adopt takes the listeners that came with a new sandbox.
@@ -243,7 +256,7 @@ func (s *namespaceSandbox) watch(r *nsRun) {
 		case newsFailed:
 			r.ready <- fmt.Errorf("sandbox: %s: %w", stepNames[news.step], syscall.Errno(news.value))
 		case newsNoExec:
-			exit = Exit{Code: -1, Err: fmt.Errorf("sandbox: run %s: %w", s.spec.Command[0], syscall.Errno(news.value))}
+			exit = Exit{Code: -1, Err: fmt.Errorf("sandbox: run command: %w", syscall.Errno(news.value))}
 		case newsExit:
 			if exit.Err == nil {
 				exit = exitOf(syscall.WaitStatus(news.value))
@@ -314,6 +327,62 @@ func (s *namespaceSandbox) Settle() error {
 		return err
 	}
 	return s.group.LimitCPU(s.spec.MemoryMB * 1000 / memoryPerCPU)
+}
+
+// assign makes a sandbox of a pool that of a Spec.
+func (s *namespaceSandbox) assign(spec Spec) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := s.open(); err != nil {
+		return err
+	}
+	binds := spec.binds()
+	if s.assignment != nil {
+		binds = slices.DeleteFunc(binds, func(b bind) bool { return b.To == runtimeDir || b.To == langDir }) // shown already
+	}
+	s.mu.Lock()
+	control := s.mu.run.control
+	larger := spec.EphemeralMB != s.spec.EphemeralMB
+	s.spec = spec
+	s.log = s.d.opts.Logger.With("sandbox", spec.Name)
+	s.mu.Unlock()
+	if err := s.limitMemory(); err != nil {
+		return err
+	}
+	var files []*os.File
+	if larger {
+		volume, err := s.d.volumes.create(spec.EphemeralMB)
+		if err != nil {
+			return err
+		}
+		defer volume.Close()
+		files = append(files, volume)
+	}
+	if len(binds)+len(files) > 0 {
+		if _, err := s.link.call(request{Op: opShow, Sandbox: s.id, Binds: binds}, files); err != nil {
+			return err
+		}
+	}
+	if err := sendName(control, spec.Name); err != nil {
+		return err
+	}
+	if s.assignment == nil {
+		o := order{command: spec.Command, env: s.environment(spec.Env), dir: taskDir}
+		return o.send(control)
+	}
+	_, err := s.assignment.Write(assignment(s.environment(spec.Env)))
+	if err = errors.Join(err, s.assignment.Close()); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("sandbox: assign: %w", err)
+	}
+	s.assignment = nil
+	return nil // if the process has ended, its Exit says so
+}
+
+// alive tells whether the command, or what waits for it, runs.
+func (s *namespaceSandbox) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.mu.closed && s.mu.run != nil && !s.mu.run.ended
 }
 
 func (s *namespaceSandbox) open() error {
@@ -405,7 +474,7 @@ func (s *namespaceSandbox) Restart(ctx context.Context) error {
 	default:
 	}
 	m := makeRequest{Name: s.spec.Name, UID: s.uid, Again: true, HostNet: s.spec.Egress == EgressHost}
-	return s.run(m, order{command: s.spec.Command, env: s.spec.Env, dir: "/var/task"})
+	return s.run(m, &order{command: s.spec.Command, env: s.spec.Env, dir: taskDir})
 }
 
 // end kills every process and waits for the last.
@@ -483,7 +552,7 @@ func (s *namespaceSandbox) Close() error {
 			errs = append(errs, ignoreNetClosed(l.Close()))
 		}
 	}
-	s.write.Close()
+	closeAll([]*os.File{s.write, s.assignment})
 	s.out.drain()
 	if s.group != nil {
 		errs = append(errs, s.group.Close())

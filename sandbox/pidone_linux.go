@@ -27,6 +27,7 @@ import (
 const (
 	orderVolume    = 1 + iota // the mount of /tmp, if the process expects one; comes first
 	orderRun                  // start the command of the packet: see orderHeader
+	orderName                 // the packet goes on with a name for this process
 	orderTerminate            // SIGTERM to the command
 	orderStop                 // SIGSTOP to every process, where nothing can freeze them
 	orderContinue             // SIGCONT to every process
@@ -429,6 +430,8 @@ func (p *pidOne) obey() {
 	switch p.header().kind {
 	case orderRun:
 		p.run(pipe)
+	case orderName:
+		raw(unix.SYS_PRCTL, unix.PR_SET_NAME, p.base()+4, 0)
 	case orderTerminate:
 		if p.child != 0 {
 			raw(unix.SYS_KILL, p.child, uintptr(unix.SIGTERM), 0)

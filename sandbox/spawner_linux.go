@@ -331,7 +331,7 @@ func (s *spawner) obey(req request, files []*os.File, w *worker) ([]*os.File, er
 	case opMake:
 		return s.make(req, files, w)
 	case opShow:
-		return nil, s.show(req)
+		return nil, s.show(req, files)
 	}
 	return nil, fmt.Errorf("unknown operation %q", req.Op)
 }
