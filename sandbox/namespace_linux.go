@@ -269,6 +269,9 @@ func (d *namespaceDriver) Close() error {
 		l.close()
 	}
 	d.watchers.Wait()
+	if d.volumes != nil {
+		d.volumes.close()
+	}
 	if d.groups != nil {
 		errs = append(errs, d.groups.Close())
 	}

@@ -36,6 +36,7 @@ type namespaceSandbox struct {
 	exited   chan Exit
 	log      *slog.Logger
 
+	disks      []*disk  // of its volumes
 	assignment *os.File // the end of a Preboot's pipe, until it is assigned
 
 	// change is held while the processes are started or ended for good: by Restart, Close.
@@ -205,12 +206,22 @@ func (s *namespaceSandbox) limitMemory() error {
 
 // sendVolume makes a volume and sends it.
 func (s *namespaceSandbox) sendVolume(to *os.File) error {
-	volume, err := s.d.volumes.create(s.spec.EphemeralMB)
+	volume, err := s.newVolume(s.spec.EphemeralMB)
 	if err != nil {
 		return err
 	}
 	defer volume.Close()
 	return sendOrder(to, orderVolume, volume)
+}
+
+// newVolume returns a mount for /tmp.
+func (s *namespaceSandbox) newVolume(sizeMB int) (*os.File, error) {
+	volume, disk, err := s.d.volumes.create(sizeMB)
+	if err != nil {
+		return nil, err
+	}
+	s.disks = append(s.disks, disk)
+	return volume, nil
 }
 
 // environment adds to env what only this sandbox knows.
@@ -351,7 +362,7 @@ func (s *namespaceSandbox) assign(spec Spec) error {
 	}
 	var files []*os.File
 	if larger {
-		volume, err := s.d.volumes.create(spec.EphemeralMB)
+		volume, err := s.newVolume(spec.EphemeralMB)
 		if err != nil {
 			return err
 		}
@@ -556,6 +567,9 @@ func (s *namespaceSandbox) Close() error {
 	s.out.drain()
 	if s.group != nil {
 		errs = append(errs, s.group.Close())
+	}
+	for _, disk := range s.disks {
+		s.d.volumes.release(disk)
 	}
 	if s.d.volumes == nil {
 		errs = append(errs, os.RemoveAll(s.d.tmpDir(s.id)))

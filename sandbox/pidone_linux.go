@@ -82,6 +82,10 @@ type pidOneMemory struct {
 	tls     [8]uint64 // where the compiler's code looks for its goroutine after assembly: none
 	one     pidOne
 	filter  [1024]unix.SockFilter
+
+	// For start, which hands the kernel addresses that must not move.
+	args  cloneArgs
+	pidfd int32
 }
 
 // A pidOne is what a first process must know. It has no pointer, because storing one is a
@@ -140,29 +144,28 @@ var processLimits = [4]processLimit{
 // the calling thread is in, and in the group of the unified hierarchy if it is not negative.
 // It returns the process as a file descriptor as well.
 func (m *pidOneMemory) start(flags uint64, group int) (pid, pidfd int, err error) {
-	fd := int32(-1)
-	args := cloneArgs{
+	m.args = cloneArgs{
 		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_SETTLS,
-		pidfd:      uint64(uintptr(unsafe.Pointer(&fd))),
+		pidfd:      uint64(uintptr(unsafe.Pointer(&m.pidfd))),
 		exitSignal: uint64(unix.SIGCHLD),
 		stack:      uint64(uintptr(unsafe.Pointer(&m.stack))),
 		stackSize:  uint64(len(m.stack)),
 		tls:        uint64(uintptr(unsafe.Pointer(&m.tls[len(m.tls)/2]))),
 	}
 	if group >= 0 {
-		args.flags |= unix.CLONE_INTO_CGROUP
-		args.group = uint64(group)
+		m.args.flags |= unix.CLONE_INTO_CGROUP
+		m.args.group = uint64(group)
 	}
 	m.one.entry = reflect.ValueOf(pidOneCommand).Pointer()
 	entry := reflect.ValueOf(pidOneMain).Pointer()
 	all, old := ^uint64(0), uint64(0)
 	rawSigmask(&all, &old)
-	child, errno := rawClone(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), entry, uintptr(unsafe.Pointer(&m.one)))
+	child, errno := rawClone(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&m.args)), unsafe.Sizeof(m.args), entry, uintptr(unsafe.Pointer(&m.one)))
 	rawSigmask(&old, nil)
 	if errno != 0 {
 		return 0, 0, syscall.Errno(errno)
 	}
-	return int(child), int(fd), nil
+	return int(child), int(m.pidfd), nil
 }
 
 func rawSigmask(set, old *uint64) {

@@ -17,7 +17,7 @@ import (
 	"github.com/weir-run/weir/sandbox/cgroup"
 )
 
-// holdings counts what a driver holds of the host.
+// holdings counts what a driver holds of the host, but for spare volumes.
 type holdings struct {
 	Groups, Devices, Processes, Descriptors, Directories int
 }
@@ -28,10 +28,11 @@ func held(t testing.TB, d *namespaceDriver) holdings {
 	for _, g := range d.groups.Dirs() {
 		h.Groups += len(entries(t, g, func(e os.DirEntry) bool { return e.IsDir() }))
 	}
-	h.Devices = devicesOf(t, d.opts.Dir)
+	spare := len(d.volumes.spare) + len(d.volumes.used)
+	h.Devices = devicesOf(t, d.opts.Dir) - spare
 	h.Processes = len(processes(t, d))
 	h.Descriptors = len(entries(t, "/proc/self/fd", nil)) +
-		len(entries(t, fmt.Sprintf("/proc/%d/fd", d.mu.link.cmd.Process.Pid), nil))
+		len(entries(t, fmt.Sprintf("/proc/%d/fd", d.mu.link.cmd.Process.Pid), nil)) - 2*spare
 	h.Directories = len(entries(t, filepath.Join(d.opts.Dir, "tmp"), nil)) + len(entries(t, filepath.Join(d.opts.Dir, "volumes"), nil))
 	return h
 }
@@ -100,7 +101,7 @@ func TestNothingIsLeft(t *testing.T) {
 	if after != before {
 		t.Errorf("held %+v after, %+v before", after, before)
 	}
-	groups := d.groups.Dirs()
+	groups, dir := d.groups.Dirs(), d.opts.Dir
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +110,7 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("%s is left: %v", g, err)
 		}
 	}
+	eventually(t, "loop devices are detached", func() bool { return devicesOf(t, dir) == 0 })
 }
 
 // settle polls for as long as asynchronous clean-up may take, whether it succeeds or not.

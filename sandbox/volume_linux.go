@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,18 +17,30 @@ import (
 // A volume is a sandbox's /tmp: an ext4 file system of the size asked for, in a sparse file
 // on the host's disk behind a loop device. That makes the size a fact, and what is written no
 // part of the sandbox's memory but for the page cache. The file has no name, the mount is
-// attached nowhere but in the sandbox, and the device lets go with it: nothing has to be
-// cleaned up after a crash.
+// attached nowhere but in the sandbox, and the device lets go with its last user: nothing has
+// to be cleaned up after a crash.
 
-// volumeExtraMB is what the file system's own structures may take, besides a 32nd of the size.
-const volumeExtraMB = 8
+const (
+	// volumeAttempts bounds the tries to get a free loop device, which others may take first.
+	volumeAttempts = 50
 
-// volumeAttempts bounds the tries to get a free loop device, which others may take first.
-const volumeAttempts = 50
+	// volumesUsed bounds the disks that wait for their file system to be unmounted, and
+	// volumesSpare those that wait to be used again; each takes some 50 KB.
+	volumesUsed  = 64
+	volumesSpare = 16
+
+	// unmountWait is how long an unmount may take, and unmountPause is between two looks.
+	unmountWait  = 5 * time.Second
+	unmountPause = time.Millisecond
+)
 
 // volumes makes file systems of any size from templates.
 type volumes struct {
-	dir string // on disk
+	dir   string // on disk
+	used  chan *disk
+	spare chan *disk // of the default size, with a new file system
+	stop  chan struct{}
+	ended chan struct{} // closed when recycle has ended
 
 	mu struct {
 		sync.Mutex
@@ -36,30 +48,53 @@ type volumes struct {
 	}
 }
 
-// A template is what differs from zero in a new file system.
-type template struct {
-	size    int64
-	extents []extent
-}
-
-type extent struct {
-	offset int64
-	data   []byte
+// A disk is a loop device and the file behind it.
+type disk struct {
+	file, device *os.File
+	template     *template
+	blocks       int64 // of the file when the file system was new
 }
 
 // openVolumes returns an error if there can be no volumes here.
 func openVolumes(dir string) (*volumes, error) {
-	v := &volumes{dir: dir}
+	v := &volumes{
+		dir: dir, used: make(chan *disk, volumesUsed), spare: make(chan *disk, volumesSpare),
+		stop: make(chan struct{}), ended: make(chan struct{}),
+	}
 	v.mu.templates = make(map[int]func() (*template, error))
-	mount, err := v.create(defaultEphemeralMB)
+	mount, d, err := v.create(defaultEphemeralMB)
 	if err != nil {
 		return nil, err
 	}
+	go v.recycle()
+	v.release(d)
 	return v, mount.Close()
 }
 
-// create returns a mount, attached nowhere, of a new file system that holds sizeMB.
-func (v *volumes) create(sizeMB int) (*os.File, error) {
+// create returns a mount, attached nowhere, of a new file system that holds sizeMB. The disk
+// must be released when the mount is no longer needed.
+func (v *volumes) create(sizeMB int) (*os.File, *disk, error) {
+	d, err := v.disk(sizeMB)
+	if err != nil {
+		return nil, nil, err
+	}
+	mount, err := mountVolume(d.device.Name())
+	if err != nil {
+		d.close()
+		return nil, nil, err
+	}
+	return mount, d, nil
+}
+
+// disk returns a disk with a new file system.
+func (v *volumes) disk(sizeMB int) (*disk, error) {
+	if sizeMB == defaultEphemeralMB {
+		select {
+		case d := <-v.spare:
+			return d, nil
+		default:
+		}
+	}
 	t, err := v.template(sizeMB)
 	if err != nil {
 		return nil, err
@@ -68,145 +103,162 @@ func (v *volumes) create(sizeMB int) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make volume: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), "volume")
-	defer file.Close()
-	if err := file.Truncate(t.size); err != nil {
+	d := &disk{file: os.NewFile(uintptr(fd), "volume"), template: t}
+	if err := d.file.Truncate(t.size); err != nil {
+		d.close()
 		return nil, fmt.Errorf("make volume: %w", err)
 	}
-	for _, e := range t.extents {
-		if _, err := file.WriteAt(e.data, e.offset); err != nil {
-			return nil, fmt.Errorf("make volume: %w", err)
+	if d.device, err = attachLoop(d.file); err == nil {
+		err = d.format()
+	}
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// release gives back a disk whose file system is about to be unmounted.
+func (v *volumes) release(d *disk) {
+	if d.template.size == volumeSize(defaultEphemeralMB) {
+		select {
+		case v.used <- d:
+			return
+		default:
 		}
 	}
-	device, err := attachLoop(file)
-	if err != nil {
-		return nil, err
-	}
-	defer device.Close()
-	return mountVolume(device.Name())
+	d.close()
 }
 
-// template returns the template of a size, which it makes the first time.
-func (v *volumes) template(sizeMB int) (*template, error) {
-	v.mu.Lock()
-	get := v.mu.templates[sizeMB]
-	if get == nil {
-		get = sync.OnceValues(func() (*template, error) { return v.format(sizeMB) })
-		v.mu.templates[sizeMB] = get
-	}
-	v.mu.Unlock()
-	t, err := get()
-	if err != nil {
-		v.mu.Lock()
-		delete(v.mu.templates, sizeMB) // to try again
-		v.mu.Unlock()
-	}
-	return t, err
-}
-
-// format makes a file system with the tools of the host and reads it back.
-func (v *volumes) format(sizeMB int) (*template, error) {
-	tool, err := findTool("mkfs.ext4")
-	if err != nil {
-		return nil, err
-	}
-	file, err := os.CreateTemp(v.dir, "format-")
-	if err != nil {
-		return nil, fmt.Errorf("format volume: %w", err)
-	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-	t := &template{size: int64(sizeMB+sizeMB/32+volumeExtraMB) << 20}
-	if err := file.Truncate(t.size); err != nil {
-		return nil, fmt.Errorf("format volume: %w", err)
-	}
-	// No journal: what a crash leaves is never read. No reserve for root.
-	out, err := exec.Command(tool, "-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode",
-		"-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", file.Name()).CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("format volume: %w: %s", err, bytes.TrimSpace(out))
-	}
-	if err := openUp(file); err != nil {
-		return nil, err
-	}
-	t.extents, err = extents(file)
-	return t, err
-}
-
-// findTool finds a tool of the administrator's, whose directory is not in every PATH.
-func findTool(name string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path, nil
+// recycle makes used disks new until stop.
+func (v *volumes) recycle() {
+	defer close(v.ended)
+	for {
+		select {
+		case <-v.stop:
+			return
+		case d := <-v.used:
+			if !v.renew(d) {
+				d.close()
+			}
 		}
 	}
-	return "", fmt.Errorf("no %s on this host", name)
 }
 
-// openUp makes the root of a new file system what /tmp should be.
-func openUp(file *os.File) error {
-	device, err := attachLoop(file)
+// renew waits until a disk is unmounted and gives it a new file system.
+func (v *volumes) renew(d *disk) bool {
+	for deadline := time.Now().Add(unmountWait); d.mounted(); {
+		if time.Now().After(deadline) {
+			return false
+		}
+		select {
+		case <-v.stop:
+			return false
+		case <-time.After(unmountPause):
+		}
+	}
+	if err := d.reset(); err != nil {
+		return false
+	}
+	select {
+	case v.spare <- d:
+		return true
+	default:
+		return false // there are enough
+	}
+}
+
+// close detaches every disk that is not in use.
+func (v *volumes) close() {
+	close(v.stop)
+	<-v.ended
+	for {
+		select {
+		case d := <-v.used:
+			d.close()
+		case d := <-v.spare:
+			d.close()
+		default:
+			return
+		}
+	}
+}
+
+func (d *disk) close() { closeAll([]*os.File{d.device, d.file}) }
+
+// mounted tells whether a file system uses the disk: nobody else may claim it then.
+func (d *disk) mounted() bool {
+	claim, err := os.OpenFile(d.device.Name(), os.O_RDWR|unix.O_EXCL, 0)
+	if err != nil {
+		return true
+	}
+	claim.Close()
+	return false
+}
+
+// format writes a new file system to an empty disk.
+func (d *disk) format() error {
+	for _, e := range d.template.extents {
+		// Through the device, into the cache that the mount will read from.
+		if _, err := d.device.WriteAt(e.data, e.offset); err != nil {
+			return fmt.Errorf("format volume: %w", err)
+		}
+	}
+	var err error
+	d.blocks, err = d.allocated()
+	return err
+}
+
+// reset makes a used file system a new one. What its files held is out of reach then, as in
+// any block of a file system that is not allocated; but it goes back to the host if it is
+// much.
+func (d *disk) reset() error {
+	const slack = 1 << 20 / 512 // blocks of 512 bytes
+	blocks, err := d.allocated()
 	if err != nil {
 		return err
 	}
-	defer device.Close()
-	mount, err := mountVolume(device.Name())
-	if err != nil {
-		return err
+	if blocks > d.blocks+slack {
+		all := [2]uint64{0, uint64(d.template.size)}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, d.device.Fd(), unix.BLKDISCARD, uintptr(unsafe.Pointer(&all)))
+		if errno != 0 {
+			return fmt.Errorf("empty volume: %w", errno)
+		}
+		return d.format()
 	}
-	defer mount.Close()
-	root := int(mount.Fd())
-	if err := unix.Unlinkat(root, "lost+found", unix.AT_REMOVEDIR); err != nil {
-		return fmt.Errorf("format volume: %w", err)
+	for _, e := range d.template.extents {
+		for at := 0; at < len(e.data); at += templateBlock {
+			if err := d.restore(e.offset+int64(at), e.data[at:min(at+templateBlock, len(e.data))]); err != nil {
+				return err
+			}
+		}
 	}
-	if err := unix.Fchmodat(root, ".", 0o1777, 0); err != nil {
-		return fmt.Errorf("format volume: %w", err)
+	return nil
+}
+
+// restore writes a block unless it is there already: what is not written here need not be
+// written to the disk.
+func (d *disk) restore(offset int64, want []byte) error {
+	var have [templateBlock]byte
+	if _, err := d.device.ReadAt(have[:len(want)], offset); err != nil {
+		return fmt.Errorf("read volume: %w", err)
 	}
-	dir, err := unix.Openat(root, ".", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("format volume: %w", err)
+	if bytes.Equal(have[:len(want)], want) {
+		return nil
 	}
-	defer unix.Close(dir)
-	if err := unix.Syncfs(dir); err != nil {
+	if _, err := d.device.WriteAt(want, offset); err != nil {
 		return fmt.Errorf("format volume: %w", err)
 	}
 	return nil
 }
 
-// extents reads the blocks of a file that are not zero.
-func extents(file *os.File) ([]extent, error) {
-	const block = 4096
-	var found []extent
-	fd := int(file.Fd())
-	for end := int64(0); ; {
-		start, err := unix.Seek(fd, end, unix.SEEK_DATA)
-		if err == unix.ENXIO {
-			return found, nil
-		}
-		if err == nil {
-			end, err = unix.Seek(fd, start, unix.SEEK_HOLE)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read formatted volume: %w", err)
-		}
-		for at := start; at < end; at += block {
-			data := make([]byte, min(block, end-at))
-			if _, err := file.ReadAt(data, at); err != nil {
-				return nil, fmt.Errorf("read formatted volume: %w", err)
-			}
-			if len(bytes.Trim(data, "\x00")) == 0 {
-				continue
-			}
-			if n := len(found); n > 0 && found[n-1].offset+int64(len(found[n-1].data)) == at {
-				found[n-1].data = append(found[n-1].data, data...)
-			} else {
-				found = append(found, extent{at, data})
-			}
-		}
+// allocated returns what the file takes of the host's disk, in blocks of 512 bytes.
+func (d *disk) allocated() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(d.file.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("measure volume: %w", err)
 	}
+	return st.Blocks, nil
 }
 
 // attachLoop puts a loop device before a file. The device lets go of the file when nothing
