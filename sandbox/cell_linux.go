@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// memoryPerCPU is how many megabytes of memory buy one CPU, as on AWS.
+const memoryPerCPU = 1769
+
 // maxProcesses is how many processes and threads a sandbox may have, as on AWS.
 const maxProcesses = 1024
 
@@ -97,7 +100,7 @@ func takeSeats(tasks []*os.File) error {
 // goHome returns the calling thread to the spawner's groups and network.
 func (s *spawner) goHome() {
 	check(takeSeats(s.home))
-	check(s.enter(s.hostNet, unix.CLONE_NEWNET))
+	check(s.enter(s.homeNet, unix.CLONE_NEWNET))
 }
 
 // reenterMounts moves the calling thread to the files of a sandbox whose processes are gone.
@@ -244,6 +247,9 @@ func (s *spawner) fork(m *makeRequest, control, output, unified *os.File, memory
 	const flags = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 	s.mu.Lock() // reap must not be faster than the entry
 	defer s.mu.Unlock()
+	if err := shareThread(); err != nil {
+		return nil, err
+	}
 	pid, pidfd, err := memory.start(flags, group)
 	if err != nil {
 		return nil, fmt.Errorf("fork first process: %w", err)

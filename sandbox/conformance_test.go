@@ -36,7 +36,15 @@ func sharedDriver(t testing.TB, m Mechanism) Driver {
 		t.Skip("the payload could not be built")
 	}
 	if shared[m] == nil {
-		d, err := Open(Options{Mechanism: m, Dir: filepath.Join(payload, "scratch-"+string(m))})
+		// Not in payload: without root that is not writable.
+		dir, err := os.MkdirTemp("", "sandbox-")
+		if err == nil {
+			err = os.Chmod(dir, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(Options{Mechanism: m, Dir: filepath.Join(dir, "scratch")})
 		if err != nil {
 			t.Skip("this machine does not allow it: ", err)
 		}
@@ -566,4 +574,38 @@ func TestSlowReaderHoldsTheWriter(t *testing.T) {
 			t.Fatalf("then %q, %v", rest, err)
 		}
 	})
+}
+
+func TestReport(t *testing.T) {
+	eachDriver(t, func(t *testing.T, d Driver) {
+		r := d.Report()
+		if r.Reason != "asked for" || len(r.Exposed) == 0 {
+			t.Errorf("report %+v", r)
+		}
+		if s := r.String(); !strings.Contains(s, string(r.Mechanism)) || !strings.Contains(s, r.Exposed[0]) {
+			t.Errorf("report in words: %s", s)
+		}
+		t.Log(r)
+	})
+}
+
+func TestAutoTakesTheStrongest(t *testing.T) {
+	d := openDriver(t, Options{})
+	want := Process
+	if n, err := Open(Options{Mechanism: Namespace, Dir: scratch(t)}); err == nil {
+		want = Namespace
+		n.Close()
+	}
+	if got := d.Report(); got.Mechanism != want || got.Reason == "asked for" {
+		t.Errorf("report %+v", got)
+	}
+	if _, err := Open(Options{Mechanism: "magic", Dir: scratch(t)}); err == nil {
+		t.Error("an unknown mechanism is accepted")
+	}
+	if _, err := Open(Options{}); err == nil {
+		t.Error("no directory is accepted")
+	}
+	if _, err := Open(Options{Dir: scratch(t), Egress: "some"}); err == nil {
+		t.Error("an unknown egress is accepted")
+	}
 }

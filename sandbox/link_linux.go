@@ -77,7 +77,7 @@ func startSpawner(setup setupRequest, log *slog.Logger) (*link, error) {
 // its sandboxes have.
 func userNamespace() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{
-		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
+		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings:                []syscall.SysProcIDMap{{ContainerID: userModeID, HostID: os.Geteuid(), Size: 1}},
 		GidMappings:                []syscall.SysProcIDMap{{ContainerID: userModeID, HostID: os.Getegid(), Size: 1}},
 		GidMappingsEnableSetgroups: false,

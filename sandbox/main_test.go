@@ -13,6 +13,9 @@ var payload string
 
 func TestMain(m *testing.M) {
 	Reexec()
+	if payload = os.Getenv("SANDBOX_TEST_PAYLOAD"); payload != "" { // see TestWithoutRoot
+		os.Exit(closeShared(m.Run()))
+	}
 	dir, err := os.MkdirTemp("", "payload-")
 	if err == nil {
 		err = os.Chmod(dir, 0o755)
@@ -28,16 +31,21 @@ func TestMain(m *testing.M) {
 	} else {
 		payload = dir
 	}
-	code := m.Run()
+	code := closeShared(m.Run())
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// closeShared closes the shared drivers and returns the exit code.
+func closeShared(code int) int {
 	for mechanism, d := range shared {
 		if err := d.Close(); err != nil {
 			fmt.Fprintf(os.Stderr, "close the %s driver: %v\n", mechanism, err)
 			code = 1
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	return code
 }

@@ -37,6 +37,7 @@ type namespaceDriver struct {
 	user    bool // without root: a user namespace holds everything
 	lock    *os.File
 	groups  *cgroup.Host
+	etc     sync.Mutex // held while a directory of ownEtc is made
 	pools   *pools
 	users   *users   // nil without root
 	volumes *volumes // nil if /tmp is a plain directory
@@ -91,7 +92,11 @@ func (d *namespaceDriver) open() error {
 			d.opts.Logger.Warn("sandbox: the size of /tmp cannot be enforced", "error", err)
 		}
 	}
-	if _, err := d.spawner(); err != nil {
+	trial, err := d.make(Spec{Name: "trial", EphemeralMB: defaultEphemeralMB, Egress: EgressNone}, nil)
+	if err != nil {
+		return err
+	}
+	if err := trial.Close(); err != nil {
 		return err
 	}
 	for _, b := range d.opts.Pool.Preboot {

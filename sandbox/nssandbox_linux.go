@@ -11,10 +11,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,13 +49,16 @@ type namespaceSandbox struct {
 		sync.Mutex
 		closed bool
 		run    *nsRun
-		oom    int // kills for lack of memory that were reported
+		oom    int           // kills for lack of memory that were reported
+		peak   int64         // see sampleLocked
+		cpu    time.Duration // of the runs before this one, see sampleLocked
 	}
 }
 
 // An nsRun is one life of a first process.
 type nsRun struct {
 	control *os.File
+	cpu     time.Duration // guarded by namespaceSandbox.mu: see sampleLocked
 	ready   chan error    // one answer: whether the setup succeeded
 	process *os.File      // the first process; its end is the end of all others
 	done    chan struct{} // closed when its Exit was delivered
@@ -102,7 +108,9 @@ func (s *namespaceSandbox) start(o *order) error {
 		}
 		s.lis = l
 	}
-	etc, err := ownEtc(s.d.etcDir(), s.uid, s.spec.Egress)
+	s.d.etc.Lock()
+	etc, err := ownEtc(filepath.Join(s.d.opts.Dir, "etc"), s.uid, s.spec.Egress)
+	s.d.etc.Unlock()
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
@@ -286,7 +294,11 @@ func (s *namespaceSandbox) watch(r *nsRun) {
 
 func readNews(control *os.File) (pidOneNews, error) {
 	var b [12]byte
-	if _, err := io.ReadFull(control, b[:]); err != nil {
+	_, err := io.ReadFull(control, b[:])
+	if errors.Is(err, unix.ECONNRESET) { // it ended with an order unread: its last news is still there
+		_, err = io.ReadFull(control, b[:])
+	}
+	if err != nil {
 		return pidOneNews{}, err
 	}
 	order := binary.NativeEndian
@@ -456,16 +468,39 @@ func (s *namespaceSandbox) Terminate() error {
 }
 
 func (s *namespaceSandbox) Usage() (Usage, error) {
-	if err := s.open(); err != nil {
-		return Usage{}, err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return Usage{}, ErrClosed
 	}
 	var u Usage
 	var err error
-	if u.MaxMemory, err = s.group.PeakMemory(); err != nil {
-		return Usage{}, err
+	if !s.d.groups.Has("memory") || !s.d.groups.Has("cpuacct") {
+		u = s.sampleLocked()
 	}
-	u.CPU, err = s.group.CPU()
+	if s.d.groups.Has("memory") {
+		if u.MaxMemory, err = s.group.PeakMemory(); err != nil {
+			return Usage{}, err
+		}
+	}
+	if s.d.groups.Has("cpuacct") {
+		u.CPU, err = s.group.CPU()
+	}
 	return u, err
+}
+
+// sampleLocked does without control groups: it knows of a run what it saw when it last looked.
+func (s *namespaceSandbox) sampleLocked() Usage {
+	if r := s.mu.run; r != nil && !r.ended {
+		live := treeUsage(pidOf(r.process))
+		s.mu.peak = max(s.mu.peak, live.MaxMemory)
+		r.cpu = max(r.cpu, live.CPU)
+	}
+	cpu := s.mu.cpu
+	if s.mu.run != nil {
+		cpu += s.mu.run.cpu
+	}
+	return Usage{MaxMemory: s.mu.peak, CPU: cpu}
 }
 
 func (s *namespaceSandbox) Restart(ctx context.Context) error {
@@ -502,7 +537,7 @@ func (s *namespaceSandbox) end(quiet bool) error {
 		r.quiet = quiet
 		err = errors.Join(err, s.killLocked(r))
 	}
-	s.mu.run = nil
+	s.mu.run, s.mu.cpu = nil, s.mu.cpu+r.cpu
 	s.mu.Unlock()
 	<-r.done
 	return errors.Join(err, r.control.Close(), r.process.Close())
@@ -526,6 +561,26 @@ func (s *namespaceSandbox) killLost() error {
 		return nil
 	}
 	return s.killLocked(s.mu.run)
+}
+
+// pidOf returns the process id behind a process's file descriptor, or 0. It may be the id of
+// another by the time it is used.
+func pidOf(process *os.File) int {
+	conn, err := process.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var text []byte
+	err = conn.Control(func(fd uintptr) {
+		text, err = os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(int(fd)))
+	})
+	_, after, _ := strings.Cut(string(text), "\nPid:\t")
+	line, _, _ := strings.Cut(after, "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		return 0
+	}
+	return pid
 }
 
 // kill kills the first process, and so every other.

@@ -91,6 +91,11 @@ func (b *builder) build() {
 	for _, dir := range systemDirs {
 		b.system(dir)
 	}
+	if b.user {
+		// Without root, the kernel allows a new /proc only where one is seen already. Each
+		// sandbox covers this one with its own.
+		b.bind("/proc", "/proc")
+	}
 	for _, name := range systemEtc {
 		b.system("/etc/" + name)
 	}

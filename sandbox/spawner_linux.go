@@ -3,7 +3,6 @@
 package sandbox
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,16 +10,12 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-run/weir/sandbox/cgroup"
-	"github.com/weir-run/weir/sandbox/seccomp"
 )
 
 // The spawner is a second process of the server's program. It holds what sandboxes have in
@@ -50,28 +45,26 @@ func Reexec() {
 	os.Exit(0)
 }
 
-// A spawner makes and kills first processes.
+// A spawner makes first processes.
 type spawner struct {
 	control   *os.File
-	proc      *os.File // the host's /proc
-	host      *os.File // the mount namespace with the host's files
-	hostNet   *os.File
-	home      []*os.File // tasks files of the groups that threads return to
-	null      *os.File
-	filterLen int
-
-	root  *os.File // the mount namespace that has the common root, set up by opSetup
-	user  bool
-	masks [maxMasks]procMask
-
-	freezers string // where groups of the version 1 freezer are, or ""
+	proc      *os.File    // the host's /proc
+	host      *os.File    // the mount namespace with the host's files
+	root      *os.File    // the mount namespace with the common root
+	homeNet   *os.File    // the network that workers return to
+	home      []*os.File  // tasks files of the groups that they return to
+	null      *os.File    // /dev/null
+	filterLen int         // of the filter in each pidOneMemory
+	shared    []addresses // with children, in order: the memories of the workers
+	user      bool        // its privileges end at its user namespace
+	masks     [maxMasks]procMask
+	freezers  string // where groups of the version 1 freezer are, or ""
 
 	mu struct {
 		sync.Mutex
-		cells  map[uint64]*cell
-		shared []addresses  // with children, in order; see share
-		forks  int          // since keepMemory
-		pids   map[int]bool // first processes that have not been reaped
+		cells map[uint64]*cell
+		pids  map[int]bool // first processes that have not been reaped
+		forks int          // since keepMemory
 	}
 }
 
@@ -86,6 +79,8 @@ func runSpawner() error {
 	// are caught, not ignored, because commands would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	debug.SetGCPercent(spawnerGC)
+	raiseFileLimit()
+	unix.Umask(0o022) // the commands inherit it
 	s, err := newSpawner()
 	if err != nil {
 		return err
@@ -101,6 +96,9 @@ func runSpawner() error {
 		}
 	}
 	debug.FreeOSMemory() // what starting up has left
+	if err := s.keepMemory(); err != nil {
+		return err
+	}
 	var workers sync.WaitGroup
 	errs := make([]error, len(all))
 	for i, w := range all {
@@ -113,55 +111,34 @@ func runSpawner() error {
 
 func newSpawner() (*spawner, error) {
 	unix.CloseOnExec(spawnerFD)
-	raiseFileLimit()
-	unix.Umask(0o022) // the commands inherit it
 	s := &spawner{control: os.NewFile(spawnerFD, "control")}
 	s.mu.cells, s.mu.pids = make(map[uint64]*cell), make(map[int]bool)
-	var err error
-	open := func(name string, flags int) *os.File {
-		var f *os.File
-		if err == nil {
-			f, err = os.OpenFile(name, flags, 0)
+	for _, f := range []struct {
+		to    **os.File
+		name  string
+		flags int
+	}{
+		{&s.proc, "/proc", unix.O_PATH}, {&s.host, "/proc/self/ns/mnt", 0}, {&s.null, "/dev/null", os.O_RDWR},
+	} {
+		var err error
+		if *f.to, err = os.OpenFile(f.name, f.flags, 0); err != nil {
+			return nil, err
 		}
-		return f
 	}
-	s.proc = open("/proc", unix.O_PATH)
-	s.host = open("/proc/self/ns/mnt", 0)
-	s.hostNet = open("/proc/self/ns/net", 0)
-	s.null = open("/dev/null", os.O_RDWR)
-	if err == nil {
-		s.home, err = cgroup.Home()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	var err error
+	s.home, err = cgroup.Home()
+	return s, err
 }
 
 func raiseFileLimit() {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil {
 		l.Cur = l.Max
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &l) // what it was may do as well
 	}
 }
 
-func (s *spawner) answer(req request, err error, files []*os.File) {
-	r := reply{Number: req.Number}
-	if err != nil {
-		r.Error = err.Error()
-	}
-	s.send(r, files)
-}
-
-// send reports to the server. If the server is gone, serve notices.
-func (s *spawner) send(r reply, files []*os.File) {
-	if err := sendJSON(s.control, r, files); err != nil && !errors.Is(err, unix.EPIPE) {
-		fmt.Fprintln(os.Stderr, "weir sandbox spawner:", err)
-	}
-}
-
-// setup takes the first request and builds the common root.
+// setup takes the first request and builds what sandboxes have in common.
 func (s *spawner) setup() error {
 	var req request
 	files, err := newPacketConn(s.control).receive(&req)
@@ -173,20 +150,42 @@ func (s *spawner) setup() error {
 		return fmt.Errorf("%q came before the setup", req.Op)
 	}
 	s.user, s.freezers = req.Setup.User, req.Setup.Freezers
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
-		var err error
+	err = onThread(func() (err error) {
 		s.root, err = s.buildRoot(req.Setup)
-		done <- err
-	}()
-	err = <-done
+		return err
+	})
+	if err == nil {
+		err = onThread(func() (err error) {
+			s.homeNet, err = s.findHome()
+			return err
+		})
+	}
 	s.masks = presentMasks()
 	s.answer(req, err, nil)
 	return err
 }
 
-type addresses struct{ start, end uintptr }
+// findHome returns the network that workers return to: the host's, or, as only root gets back
+// into that, one of their own.
+func (s *spawner) findHome() (*os.File, error) {
+	if s.user {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return nil, fmt.Errorf("make network: %w", err)
+		}
+	}
+	return s.ownNamespace("net")
+}
+
+// onThread calls f on a thread that has left none of the spawner's first namespaces, and that
+// ends afterwards.
+func onThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		done <- f()
+	}()
+	return <-done
+}
 
 // A worker is a thread that obeys requests.
 type worker struct {
@@ -194,108 +193,11 @@ type worker struct {
 	memory *pidOneMemory // of the first processes that it forks
 }
 
-func (s *spawner) newWorker() (*worker, error) {
-	data, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(pidOneMemory{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, fmt.Errorf("map memory of first processes: %w", err)
-	}
-	// A file of its own for each worker: os.File lets one read at a time.
-	fd, err := unix.FcntlInt(s.control.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("duplicate control socket: %w", err)
-	}
-	w := &worker{newPacketConn(os.NewFile(uintptr(fd), "control")), (*pidOneMemory)(unsafe.Pointer(&data[0]))}
-	s.filterLen = copy(w.memory.filter[:], seccomp.Filter())
-	return w, nil
-}
-
-// keepMemory keeps the spawner's writable memory from its children, but for the memory of
-// first processes. It saves more than their copy: every page that a fork shares is copied
-// again when the spawner next writes to it, which interrupts all its threads.
-func (s *spawner) keepMemory() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.forks = 0
-	file, err := s.openProc("self/maps")
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	maps, err := io.ReadAll(file)
-	if err != nil {
-		return fmt.Errorf("read memory map: %w", err)
-	}
-	for line := range strings.Lines(string(maps)) {
-		var start, end uintptr
-		var mode string
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &start, &end, &mode); err != nil {
-			return fmt.Errorf("parse memory map: %w", err)
-		}
-		if mode != "rw-p" {
-			continue
-		}
-		for _, m := range s.mu.shared {
-			if m.start >= end || m.end <= start {
-				continue
-			}
-			if err := advise(start, m.start, unix.MADV_DONTFORK); err != nil {
-				return err
-			}
-			start = min(m.end, end)
-		}
-		if err := advise(start, end, unix.MADV_DONTFORK); err != nil {
-			return err
-		}
-	}
-	for _, m := range s.mu.shared {
-		err := advise(m.start, m.end, unix.MADV_DOFORK)
-		if err != nil && !errors.Is(err, unix.ENOMEM) { // not all of it need be mapped
-			return err
-		}
-	}
-	return nil
-}
-
-func advise(start, end uintptr, advice int) error {
-	if start >= end {
-		return nil
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_MADVISE, start, end-start, uintptr(advice)); errno != 0 {
-		return fmt.Errorf("keep memory: %w", errno)
-	}
-	return nil
-}
-
-// share enters what children of the calling thread need: the memory of the first process, and
-// the pages about the thread pointer, where the C library, if there is one, has registered a
-// struct that the kernel writes to (rseq).
-func (s *spawner) share(w *worker) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	page := uintptr(os.Getpagesize())
-	thread := threadPointer() &^ (page - 1)
-	memory := uintptr(unsafe.Pointer(w.memory))
-	end := (memory + unsafe.Sizeof(*w.memory) + page - 1) &^ (page - 1)
-	s.mu.shared = append(s.mu.shared, addresses{thread - page, thread + 2*page}, addresses{memory, end})
-	slices.SortFunc(s.mu.shared, func(a, b addresses) int { return cmp.Compare(a.start, b.start) })
-}
-
 // work obeys requests on a thread of its own until the server closes its end. The threads
 // wait side by side in the kernel for the next packet: whoever gets it is awake at once.
 func (s *spawner) work(w *worker) error {
 	runtime.LockOSThread()
-	s.share(w)
-	check(s.keepMemory())
-	check(unix.Unshare(unix.CLONE_FS))
-	for c := uintptr(0); ; c++ {
-		// What this thread forks can never get a capability back. It itself keeps its own.
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
-			if err == unix.EINVAL && c > unix.CAP_SETFCAP {
-				break // there are no more
-			}
-			check(err)
-		}
-	}
+	check(leaveProcess())
 	for {
 		check(s.enter(s.root, unix.CLONE_NEWNS))
 		var req request
@@ -320,20 +222,49 @@ func (s *spawner) work(w *worker) error {
 	}
 }
 
-func (s *spawner) manyForks() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.forks >= spawnerForks
-}
-
 func (s *spawner) obey(req request, files []*os.File, w *worker) ([]*os.File, error) {
-	switch req.Op {
-	case opMake:
+	switch {
+	case req.Op == opMake && s.user && req.Make != nil && req.Make.HostNet:
+		var got []*os.File
+		err := onThread(func() (err error) { // one that is still in the host's network
+			check(leaveProcess())
+			got, err = s.make(req, files, w)
+			return err
+		})
+		return got, err
+	case req.Op == opMake:
 		return s.make(req, files, w)
-	case opShow:
+	case req.Op == opShow:
 		return nil, s.show(req, files)
 	}
 	return nil, fmt.Errorf("unknown operation %q", req.Op)
+}
+
+func (s *spawner) answer(req request, err error, files []*os.File) {
+	r := reply{Number: req.Number}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	if err := sendJSON(s.control, r, files); err != nil && !errors.Is(err, unix.EPIPE) {
+		fmt.Fprintln(os.Stderr, "weir sandbox spawner:", err)
+	}
+}
+
+// leaveProcess separates the calling thread from the others, as far as what it forks needs.
+func leaveProcess() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("leave common directory: %w", err)
+	}
+	for c := uintptr(0); ; c++ {
+		// What this thread forks can never get a capability back. It itself keeps its own.
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if err == unix.EINVAL && c > lastKnownCap {
+			return nil // there are no more
+		}
+		if err != nil {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
+	}
 }
 
 // check ends the process if a worker cannot go where it must: its next sandbox would get
@@ -377,6 +308,7 @@ func (s *spawner) cell(id uint64) (*cell, error) {
 	return c, nil
 }
 
+// drop forgets a sandbox. If it was never made, that is not an error.
 func (s *spawner) drop(id uint64) error {
 	s.mu.Lock()
 	c := s.mu.cells[id]
@@ -385,14 +317,8 @@ func (s *spawner) drop(id uint64) error {
 	if c == nil {
 		return nil
 	}
-	return errors.Join(c.mounts.Close(), closeIfAny(c.net))
-}
-
-func closeIfAny(f *os.File) error {
-	if f == nil {
-		return nil
-	}
-	return f.Close()
+	closeAll([]*os.File{c.net})
+	return c.mounts.Close()
 }
 
 // reap collects first processes as they end. It runs as long as the process.

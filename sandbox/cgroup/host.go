@@ -150,10 +150,10 @@ func (h *Host) openV1(name string, v hierarchy) {
 	}
 }
 
-// Has tells whether the groups of this host have the power of a controller: memory, cpu, pids
-// or freezer.
+// Has tells whether the groups of this host have the power of a controller: memory, cpu,
+// cpuacct, pids or freezer. The unified hierarchy freezes and counts CPU time without any.
 func (h *Host) Has(controller string) bool {
-	return h.at[controller] != "" || controller == "freezer" && h.unified != ""
+	return h.at[controller] != "" || h.unified != "" && (controller == "freezer" || controller == "cpuacct")
 }
 
 // Dirs returns the directories that hold the groups, one per hierarchy.
