@@ -56,7 +56,7 @@ func (s *spawner) enterNetwork(req request) (*cell, []*os.File, error) {
 	}
 	var listeners []*os.File
 	var err error
-	c.net, listeners, err = s.newNetwork()
+	c.net, listeners, err = s.newNetwork(req.Make.NAT)
 	return c, listeners, err
 }
 

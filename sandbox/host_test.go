@@ -7,9 +7,9 @@ import (
 )
 
 // listenOnHost returns the address of a listener outside of every sandbox.
-func listenOnHost(t testing.TB) string {
+func listenOnHost(t testing.TB, addr string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

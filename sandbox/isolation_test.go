@@ -305,7 +305,7 @@ func TestNetworkIsItsOwn(t *testing.T) {
 	d := namespaces(t)
 	server := start(t, d, deeds("listen=127.0.0.1:0", "sleep"))
 	_, port, _ := strings.Cut(server.line("listen "), ":")
-	host := listenOnHost(t)
+	host := listenOnHost(t, "127.0.0.1:0")
 	for _, addr := range []string{"127.0.0.1:" + port, host, "10.0.0.1:80", "1.1.1.1:53", "169.254.169.254:80"} {
 		b := start(t, d, deeds("dial="+addr, "exit=0"))
 		b.exit()

@@ -41,9 +41,15 @@ type namespaceDriver struct {
 	pools   *pools
 	users   *users   // nil without root
 	volumes *volumes // nil if /tmp is a plain directory
+	name    string   // of groups and of the nat, for this Dir only
 	report  Report
 
 	watchers sync.WaitGroup // one for each spawner
+
+	out struct {
+		sync.Mutex
+		nat *nat // nil until it is asked for
+	}
 
 	mu struct {
 		sync.Mutex
@@ -72,7 +78,8 @@ func openNamespace(o Options, reason string) (Driver, error) {
 func (d *namespaceDriver) open() error {
 	sum := sha256.Sum256([]byte(d.opts.Dir))
 	var err error
-	if d.groups, err = cgroup.Open("weir-" + hex.EncodeToString(sum[:4])); err != nil {
+	d.name = "weir-" + hex.EncodeToString(sum[:4])
+	if d.groups, err = cgroup.Open(d.name); err != nil {
 		return err
 	}
 	for _, dir := range []string{"root", "etc", "tmp", "volumes"} {
@@ -101,6 +108,11 @@ func (d *namespaceDriver) open() error {
 	}
 	for _, b := range d.opts.Pool.Preboot {
 		if err := b.check(); err != nil {
+			return err
+		}
+	}
+	if d.opts.Egress == EgressNAT {
+		if _, err := d.nat(); err != nil {
 			return err
 		}
 	}
@@ -218,7 +230,9 @@ func (d *namespaceDriver) prepare(spec *Spec) error {
 			spec.EphemeralMB, defaultEphemeralMB)
 	}
 	if spec.Egress == EgressNAT {
-		return errors.New("sandbox: egress nat is not supported")
+		if _, err := d.nat(); err != nil {
+			return err
+		}
 	}
 	for _, dir := range []string{spec.Code, spec.Opt} {
 		for _, system := range systemDirs {
@@ -232,6 +246,20 @@ func (d *namespaceDriver) prepare(spec *Spec) error {
 		return fmt.Errorf("sandbox: command and environment of %d bytes, %d at most", n, maxOrder-1024)
 	}
 	return nil
+}
+
+// nat returns the way out, which the first that asks makes.
+func (d *namespaceDriver) nat() (*nat, error) {
+	if d.user {
+		return nil, errors.New("sandbox: egress nat needs root, to make a bridge and rules of nftables")
+	}
+	d.out.Lock()
+	defer d.out.Unlock()
+	var err error
+	if d.out.nat == nil {
+		d.out.nat, err = openNAT(d.name)
+	}
+	return d.out.nat, err
 }
 
 // binds lists what a Spec shows.
@@ -279,6 +307,9 @@ func (d *namespaceDriver) Close() error {
 	}
 	if d.groups != nil {
 		errs = append(errs, d.groups.Close())
+	}
+	if d.out.nat != nil {
+		errs = append(errs, d.out.nat.close())
 	}
 	if d.users != nil {
 		errs = append(errs, d.users.close())

@@ -108,6 +108,13 @@ func (s *namespaceSandbox) start(o *order) error {
 		}
 		s.lis = l
 	}
+	if s.spec.Egress == EgressNAT {
+		n, err := s.d.nat()
+		if err != nil {
+			return err
+		}
+		m.NAT = n.tie(s.uid - s.d.users.base)
+	}
 	s.d.etc.Lock()
 	etc, err := ownEtc(filepath.Join(s.d.opts.Dir, "etc"), s.uid, s.spec.Egress)
 	s.d.etc.Unlock()

@@ -54,6 +54,7 @@ type spawner struct {
 	homeNet   *os.File    // the network that workers return to
 	home      []*os.File  // tasks files of the groups that they return to
 	null      *os.File    // /dev/null
+	routes    *netlink    // of the host's network
 	filterLen int         // of the filter in each pidOneMemory
 	shared    []addresses // with children, in order: the memories of the workers
 	user      bool        // its privileges end at its user namespace
@@ -126,7 +127,9 @@ func newSpawner() (*spawner, error) {
 		}
 	}
 	var err error
-	s.home, err = cgroup.Home()
+	if s.routes, err = openNetlink(unix.NETLINK_ROUTE); err == nil {
+		s.home, err = cgroup.Home()
+	}
 	return s, err
 }
 

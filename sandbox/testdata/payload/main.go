@@ -133,7 +133,7 @@ func write(path string) {
 }
 
 func dial(addr string) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, 500*time.Millisecond)
 	result("dial", err)
 	if err == nil {
 		conn.Close()
