@@ -36,7 +36,7 @@ func languages(b *testing.B) []language {
 	}
 	all := []language{{name: "go", command: []string{"DIR/payload", "next"}, dir: payload}}
 	for _, l := range []struct{ name, flags, query string }{
-		{"python3", "-s", "import sys; print(sys.base_prefix)"},
+		{"python3", "-S", "import sys; print(sys.base_prefix)"},
 		{"node", "", "console.log(require('path').dirname(require('path').dirname(process.execPath)))"},
 	} {
 		flag := map[string]string{"python3": "-c", "node": "-e"}[l.name]

@@ -35,7 +35,7 @@ func held(t testing.TB, d *namespaceDriver) holdings {
 	h.Devices = devicesOf(t, d.opts.Dir) - spare
 	h.Processes = len(processes(t, d))
 	h.Descriptors = len(entries(t, "/proc/self/fd", nil)) +
-		len(entries(t, fmt.Sprintf("/proc/%d/fd", d.mu.link.cmd.Process.Pid), nil)) - 2*spare
+		len(entries(t, fmt.Sprintf("/proc/%d/fd", d.mu.link.cmd.Process.Pid), nil)) - spare
 	h.Directories = len(entries(t, filepath.Join(d.opts.Dir, "tmp"), nil)) + len(entries(t, filepath.Join(d.opts.Dir, "volumes"), nil))
 	return h
 }

@@ -3,42 +3,47 @@
 package sandbox
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
-	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // A volume is a sandbox's /tmp: an ext4 file system of the size asked for, in a sparse file
 // on the host's disk behind a loop device. That makes the size a fact, and what is written no
-// part of the sandbox's memory but for the page cache. The file has no name, the mount is
-// attached nowhere but in the sandbox, and the device lets go with its last user: nothing has
+// part of the sandbox's memory but for the page cache. The file has no name, a mount is
+// attached nowhere but in its sandbox, and the device lets go with its last user: nothing has
 // to be cleaned up after a crash.
+//
+// To mount and unmount costs 2 ms and many waits for the device. So a file system of the
+// default size stays mounted when its sandbox is closed: it is emptied, and the next sandbox
+// gets another mount of it, which costs 0.1 ms. It is not used again if that leaves a trace.
 
 const (
 	// volumeAttempts bounds the tries to get a free loop device, which others may take first.
 	volumeAttempts = 50
 
-	// volumesUsed bounds the disks that wait for their file system to be unmounted, and
-	// volumesSpare those that wait to be used again; each takes some 50 KB.
+	// volumesUsed bounds the disks that wait to be emptied, and volumesSpare those that wait
+	// to be used again; each takes some 150 KB.
 	volumesUsed  = 64
 	volumesSpare = 16
 
-	// unmountWait is how long an unmount may take, and unmountPause is between two looks.
-	unmountWait  = 5 * time.Second
-	unmountPause = time.Millisecond
+	// volumeFiles and volumeGrown are how many files, and how many bytes, it is worth to
+	// remove rather than to start from a new file system; volumeSlack is how many bytes of
+	// directory may be left over.
+	volumeFiles = 1000
+	volumeGrown = 64 << 20
+	volumeSlack = 256 << 10
 )
 
 // volumes makes file systems of any size from templates.
 type volumes struct {
 	dir   string // on disk
 	used  chan *disk
-	spare chan *disk // of the default size, with a new file system
+	spare chan *disk // of the default size, empty
 	stop  chan struct{}
 	ended chan struct{} // closed when recycle has ended
 
@@ -48,11 +53,12 @@ type volumes struct {
 	}
 }
 
-// A disk is a loop device and the file behind it.
+// A disk is a mounted file system on a loop device.
 type disk struct {
-	file, device *os.File
-	template     *template
-	blocks       int64 // of the file when the file system was new
+	sizeMB int
+	device string        // such as /dev/loop0
+	root   *os.File      // its root directory; it keeps the file system mounted
+	empty  unix.Statfs_t // what was free at first
 }
 
 // openVolumes returns an error if there can be no volumes here.
@@ -62,23 +68,23 @@ func openVolumes(dir string) (*volumes, error) {
 		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	v.mu.templates = make(map[int]func() (*template, error))
-	mount, d, err := v.create(defaultEphemeralMB)
+	d, err := v.newDisk(defaultEphemeralMB)
 	if err != nil {
 		return nil, err
 	}
+	v.spare <- d
 	go v.recycle()
-	v.release(d)
-	return v, mount.Close()
+	return v, nil
 }
 
-// create returns a mount, attached nowhere, of a new file system that holds sizeMB. The disk
-// must be released when the mount is no longer needed.
+// create returns a mount, attached nowhere, of an empty file system that holds sizeMB. The
+// disk must be released when no process uses the mount any longer.
 func (v *volumes) create(sizeMB int) (*os.File, *disk, error) {
 	d, err := v.disk(sizeMB)
 	if err != nil {
 		return nil, nil, err
 	}
-	mount, err := mountVolume(d.device.Name())
+	mount, err := mountVolume(d.device)
 	if err != nil {
 		d.close()
 		return nil, nil, err
@@ -86,7 +92,6 @@ func (v *volumes) create(sizeMB int) (*os.File, *disk, error) {
 	return mount, d, nil
 }
 
-// disk returns a disk with a new file system.
 func (v *volumes) disk(sizeMB int) (*disk, error) {
 	if sizeMB == defaultEphemeralMB {
 		select {
@@ -95,6 +100,11 @@ func (v *volumes) disk(sizeMB int) (*disk, error) {
 		default:
 		}
 	}
+	return v.newDisk(sizeMB)
+}
+
+// newDisk makes a file system and mounts it.
+func (v *volumes) newDisk(sizeMB int) (*disk, error) {
 	t, err := v.template(sizeMB)
 	if err != nil {
 		return nil, err
@@ -103,34 +113,52 @@ func (v *volumes) disk(sizeMB int) (*disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make volume: %w", err)
 	}
-	d := &disk{file: os.NewFile(uintptr(fd), "volume"), template: t}
-	if err := d.file.Truncate(t.size); err != nil {
-		d.close()
+	file := os.NewFile(uintptr(fd), "volume")
+	defer file.Close()
+	if err := file.Truncate(t.size); err != nil {
 		return nil, fmt.Errorf("make volume: %w", err)
 	}
-	if d.device, err = attachLoop(d.file); err == nil {
-		err = d.format()
-	}
+	device, err := attachLoop(file)
 	if err != nil {
-		d.close()
 		return nil, err
+	}
+	defer device.Close()
+	for _, e := range t.extents {
+		// Through the device, into the cache that the mount reads from.
+		if _, err := device.WriteAt(e.data, e.offset); err != nil {
+			return nil, fmt.Errorf("format volume: %w", err)
+		}
+	}
+	mount, err := mountVolume(device.Name())
+	if err != nil {
+		return nil, err
+	}
+	defer mount.Close()
+	d := &disk{sizeMB: sizeMB, device: device.Name()}
+	if fd, err = unix.Openat(int(mount.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("open volume: %w", err)
+	}
+	d.root = os.NewFile(uintptr(fd), "volume")
+	if err := unix.Fstatfs(fd, &d.empty); err != nil {
+		d.close()
+		return nil, fmt.Errorf("measure volume: %w", err)
 	}
 	return d, nil
 }
 
-// release gives back a disk whose file system is about to be unmounted.
+// release gives back a disk.
 func (v *volumes) release(d *disk) {
-	if d.template.size == volumeSize(defaultEphemeralMB) {
+	if d.sizeMB == defaultEphemeralMB {
 		select {
 		case v.used <- d:
 			return
-		default:
+		default: // faster than they are emptied
 		}
 	}
 	d.close()
 }
 
-// recycle makes used disks new until stop.
+// recycle empties used disks until stop.
 func (v *volumes) recycle() {
 	defer close(v.ended)
 	for {
@@ -138,37 +166,20 @@ func (v *volumes) recycle() {
 		case <-v.stop:
 			return
 		case d := <-v.used:
-			if !v.renew(d) {
+			if !d.clear() {
+				d.close()
+				continue
+			}
+			select {
+			case v.spare <- d:
+			default: // there are enough
 				d.close()
 			}
 		}
 	}
 }
 
-// renew waits until a disk is unmounted and gives it a new file system.
-func (v *volumes) renew(d *disk) bool {
-	for deadline := time.Now().Add(unmountWait); d.mounted(); {
-		if time.Now().After(deadline) {
-			return false
-		}
-		select {
-		case <-v.stop:
-			return false
-		case <-time.After(unmountPause):
-		}
-	}
-	if err := d.reset(); err != nil {
-		return false
-	}
-	select {
-	case v.spare <- d:
-		return true
-	default:
-		return false // there are enough
-	}
-}
-
-// close detaches every disk that is not in use.
+// close unmounts every disk that is not in use.
 func (v *volumes) close() {
 	close(v.stop)
 	<-v.ended
@@ -184,81 +195,43 @@ func (v *volumes) close() {
 	}
 }
 
-func (d *disk) close() { closeAll([]*os.File{d.device, d.file}) }
+// close lets the file system be unmounted with its last mount.
+func (d *disk) close() { d.root.Close() }
 
-// mounted tells whether a file system uses the disk: nobody else may claim it then.
-func (d *disk) mounted() bool {
-	claim, err := os.OpenFile(d.device.Name(), os.O_RDWR|unix.O_EXCL, 0)
+// clear removes all files, if they are few, and tells whether the disk is as good as new.
+func (d *disk) clear() bool {
+	now, ok := d.free()
+	if !ok || d.empty.Ffree-now.Ffree > volumeFiles || (d.empty.Bfree-now.Bfree)*uint64(now.Bsize) > volumeGrown {
+		return false
+	}
+	root, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", d.root.Fd()))
 	if err != nil {
-		return true
+		return false
 	}
-	claim.Close()
-	return false
-}
-
-// format writes a new file system to an empty disk.
-func (d *disk) format() error {
-	for _, e := range d.template.extents {
-		// Through the device, into the cache that the mount will read from.
-		if _, err := d.device.WriteAt(e.data, e.offset); err != nil {
-			return fmt.Errorf("format volume: %w", err)
+	defer root.Close()
+	if _, err := d.root.Seek(0, io.SeekStart); err != nil {
+		return false
+	}
+	names, err := d.root.Readdirnames(volumeFiles)
+	if err != nil && err != io.EOF {
+		return false
+	}
+	for _, name := range names {
+		if root.RemoveAll(name) != nil {
+			return false
 		}
 	}
-	var err error
-	d.blocks, err = d.allocated()
-	return err
-}
-
-// reset makes a used file system a new one. What its files held is out of reach then, as in
-// any block of a file system that is not allocated; but it goes back to the host if it is
-// much.
-func (d *disk) reset() error {
-	const slack = 1 << 20 / 512 // blocks of 512 bytes
-	blocks, err := d.allocated()
-	if err != nil {
-		return err
-	}
-	if blocks > d.blocks+slack {
-		all := [2]uint64{0, uint64(d.template.size)}
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, d.device.Fd(), unix.BLKDISCARD, uintptr(unsafe.Pointer(&all)))
-		if errno != 0 {
-			return fmt.Errorf("empty volume: %w", errno)
-		}
-		return d.format()
-	}
-	for _, e := range d.template.extents {
-		for at := 0; at < len(e.data); at += templateBlock {
-			if err := d.restore(e.offset+int64(at), e.data[at:min(at+templateBlock, len(e.data))]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// restore writes a block unless it is there already: what is not written here need not be
-// written to the disk.
-func (d *disk) restore(offset int64, want []byte) error {
-	var have [templateBlock]byte
-	if _, err := d.device.ReadAt(have[:len(want)], offset); err != nil {
-		return fmt.Errorf("read volume: %w", err)
-	}
-	if bytes.Equal(have[:len(want)], want) {
-		return nil
-	}
-	if _, err := d.device.WriteAt(want, offset); err != nil {
-		return fmt.Errorf("format volume: %w", err)
-	}
-	return nil
-}
-
-// allocated returns what the file takes of the host's disk, in blocks of 512 bytes.
-func (d *disk) allocated() (int64, error) {
+	now, ok = d.free()
 	var st unix.Stat_t
-	if err := unix.Fstat(int(d.file.Fd()), &st); err != nil {
-		return 0, fmt.Errorf("measure volume: %w", err)
-	}
-	return st.Blocks, nil
+	return ok && now.Ffree == d.empty.Ffree && (d.empty.Bfree-now.Bfree)*uint64(now.Bsize) <= volumeSlack &&
+		unix.Fstat(int(d.root.Fd()), &st) == nil && st.Uid == 0 && st.Mode == unix.S_IFDIR|0o1777
+}
+
+// free measures the file system. It never has more free than when it was empty.
+func (d *disk) free() (unix.Statfs_t, bool) {
+	var now unix.Statfs_t
+	err := unix.Fstatfs(int(d.root.Fd()), &now)
+	return now, err == nil && now.Ffree <= d.empty.Ffree && now.Bfree <= d.empty.Bfree
 }
 
 // attachLoop puts a loop device before a file. The device lets go of the file when nothing
