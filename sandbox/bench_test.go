@@ -10,10 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -34,7 +32,10 @@ func languages(b *testing.B) []language {
 	if err != nil {
 		b.Fatal(err)
 	}
-	all := []language{{name: "go", command: []string{"DIR/payload", "next"}, dir: payload}}
+	all := []language{
+		{name: "least", command: []string{"DIR/payload", "next"}, dir: payload},
+		{name: "go", command: []string{"DIR/function"}, dir: buildFunction(b)},
+	}
 	for _, l := range []struct{ name, flags, query string }{
 		{"python3", "-S", "import sys; print(sys.base_prefix)"},
 		{"node", "", "console.log(require('path').dirname(require('path').dirname(process.execPath)))"},
@@ -52,6 +53,24 @@ func languages(b *testing.B) []language {
 		})
 	}
 	return all
+}
+
+// buildFunction builds testdata/function as a function is deployed.
+func buildFunction(b *testing.B) (dir string) {
+	b.Helper()
+	if payload == "" {
+		b.Skip("no Go compiler here")
+	}
+	dir = scratch(b)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, "function"), "./testdata/function")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return dir
 }
 
 func (l language) resolve(dir, lang string, args ...string) []string {
@@ -161,15 +180,18 @@ func BenchmarkStart(b *testing.B) {
 }
 
 // BenchmarkCreate measures how many starts and ends there are in a second, eight at a time, in
-// turns with plain processes; and the CPU time of each, which is what counts on a machine that
-// is busy with something else as well.
+// turns with plain processes.
 func BenchmarkCreate(b *testing.B) {
+	d := openDriver(b, Options{Mechanism: Namespace})
+	for _, l := range languages(b)[:2] {
+		b.Run(l.name, func(b *testing.B) { benchmarkCreate(b, d, l) })
+	}
+}
+
+func benchmarkCreate(b *testing.B, d Driver, l language) {
 	const parallel, each = 8, 10
-	d := openDriver(b, Options{Mechanism: Namespace}).(*namespaceDriver)
-	l := languages(b)[0]
-	var rates, cpus [2][]float64 // bare, boxed
+	var rates [2][]float64 // bare, boxed
 	measure := func(i int, once func()) {
-		cpu := cpuUsed(b, d)
 		from := time.Now()
 		var wg sync.WaitGroup
 		for range parallel {
@@ -181,7 +203,6 @@ func BenchmarkCreate(b *testing.B) {
 		}
 		wg.Wait()
 		rates[i] = append(rates[i], parallel*each/time.Since(from).Seconds())
-		cpus[i] = append(cpus[i], (cpuUsed(b, d)-cpu).Seconds()*1000/(parallel*each))
 	}
 	var ratios []float64
 	for b.Loop() {
@@ -190,39 +211,10 @@ func BenchmarkCreate(b *testing.B) {
 		n := len(rates[0]) - 1
 		ratios = append(ratios, rates[1][n]/rates[0][n])
 	}
-	for name, of := range map[string][]float64{
-		"bare/s": rates[0], "boxed/s": rates[1], "boxed/bare": ratios, "bare-cpu-ms": cpus[0], "boxed-cpu-ms": cpus[1],
-	} {
+	for name, of := range map[string][]float64{"bare/s": rates[0], "boxed/s": rates[1], "boxed/bare": ratios} {
 		slices.Sort(of)
 		b.ReportMetric(of[len(of)/2], name)
 	}
-}
-
-// cpuUsed returns the CPU time of this process, of a driver's spawner, and of all that they
-// have waited for.
-func cpuUsed(b *testing.B, d *namespaceDriver) time.Duration {
-	b.Helper()
-	var used time.Duration
-	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
-		var u syscall.Rusage
-		if err := syscall.Getrusage(who, &u); err != nil {
-			b.Fatal(err)
-		}
-		used += time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.mu.link.cmd.Process.Pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	fields := strings.Fields(string(stat)[strings.LastIndexByte(string(stat), ')')+1:])
-	for _, f := range fields[11:15] { // utime, stime, cutime, cstime
-		ticks, err := strconv.Atoi(f)
-		if err != nil {
-			b.Fatal(err)
-		}
-		used += time.Duration(ticks) * clockTick
-	}
-	return used
 }
 
 // BenchmarkIdleMemory measures what an idle sandbox takes of the host's memory, less what the
