@@ -5,17 +5,20 @@ package sandbox
 import (
 	"fmt"
 	"os"
-	"runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// memoryPerCPU is how many megabytes of memory buy one CPU, as on AWS.
+const memoryPerCPU = 1769
 
 // maxProcesses is how many processes and threads a sandbox may have, as on AWS.
 const maxProcesses = 1024
 
 // make builds a sandbox around its first process, on a worker's thread. What it returns are
 // the process and the listeners.
-func (s *spawner) make(req request, files []*os.File, conn *packetConn) ([]*os.File, error) {
+func (s *spawner) make(req request, files []*os.File, w *worker) ([]*os.File, error) {
 	if req.Make == nil || len(files) != 2 {
 		return nil, fmt.Errorf("request comes with %d files", len(files))
 	}
@@ -24,7 +27,7 @@ func (s *spawner) make(req request, files []*os.File, conn *packetConn) ([]*os.F
 	if err != nil {
 		return nil, err
 	}
-	process, err := s.makeInside(req.Make, c, files[0], files[1], conn)
+	process, err := s.makeInside(req.Make, c, files[0], files[1], w)
 	if err != nil {
 		closeAll(listeners)
 		if !req.Make.Again {
@@ -53,14 +56,14 @@ func (s *spawner) enterNetwork(req request) (*cell, []*os.File, error) {
 	}
 	var listeners []*os.File
 	var err error
-	c.net, listeners, err = s.newNetwork()
+	c.net, listeners, err = s.newNetwork(req.Make.NAT)
 	return c, listeners, err
 }
 
 // makeInside makes the first process once the calling thread is in its network.
-func (s *spawner) makeInside(m *makeRequest, c *cell, control, output *os.File, conn *packetConn) (*os.File, error) {
+func (s *spawner) makeInside(m *makeRequest, c *cell, control, output *os.File, w *worker) (*os.File, error) {
 	var p parcel
-	seats, err := conn.receiveFrom(control, &p)
+	seats, err := w.conn.receiveFrom(control, &p)
 	defer func() { closeAll(seats) }()
 	if err != nil {
 		return nil, fmt.Errorf("wait for parcel: %w", err)
@@ -81,7 +84,7 @@ func (s *spawner) makeInside(m *makeRequest, c *cell, control, output *os.File, 
 	if err != nil {
 		return nil, err
 	}
-	return s.fork(m, control, output, unified)
+	return s.fork(m, control, output, unified, w.memory)
 }
 
 // takeSeats moves the calling thread, and so what it forks, into groups of version 1.
@@ -97,7 +100,7 @@ func takeSeats(tasks []*os.File) error {
 // goHome returns the calling thread to the spawner's groups and network.
 func (s *spawner) goHome() {
 	check(takeSeats(s.home))
-	check(s.enter(s.hostNet, unix.CLONE_NEWNET))
+	check(s.enter(s.homeNet, unix.CLONE_NEWNET))
 }
 
 // reenterMounts moves the calling thread to the files of a sandbox whose processes are gone.
@@ -184,8 +187,9 @@ func moveMount(tree *os.File, to string) error {
 	return nil
 }
 
-// show mounts directories in a sandbox that exists, on a worker's thread.
-func (s *spawner) show(req request) error {
+// show mounts directories, and a volume over /tmp if one comes with the request, in a sandbox
+// that exists, on a worker's thread.
+func (s *spawner) show(req request, files []*os.File) error {
 	c, err := s.cell(req.Sandbox)
 	if err != nil {
 		return err
@@ -198,20 +202,27 @@ func (s *spawner) show(req request) error {
 	if err := s.enter(c.mounts, unix.CLONE_NEWNS); err != nil {
 		return err
 	}
+	if len(files) == 1 {
+		if err := moveMount(files[0], "/tmp"); err != nil {
+			return err
+		}
+	}
 	return moveMounts(trees, req.Binds)
 }
 
 // fork makes the first process in the calling thread's namespaces and groups.
-func (s *spawner) fork(m *makeRequest, control, output, unified *os.File) (*os.File, error) {
-	p := &pidOne{
+func (s *spawner) fork(m *makeRequest, control, output, unified *os.File, memory *pidOneMemory) (*os.File, error) {
+	p := &memory.one
+	*p = pidOne{
 		uid: uintptr(m.UID), gid: uintptr(m.UID),
-		groups: !s.user,
-		volume: m.Volume,
-		filter: unix.SockFprog{Len: uint16(len(s.filter)), Filter: &s.filter[0]},
-		masks:  s.masks,
-		order:  s.order,
+		groups:    !s.user,
+		volume:    m.Volume,
+		filter:    uintptr(unsafe.Pointer(&memory.filter)),
+		filterLen: uintptr(s.filterLen),
+		masks:     s.masks,
+		limits:    processLimits,
 	}
-	copy(p.name[:len(p.name)-1], "weir:"+m.Name)
+	copy(p.name[:], processName(m.Name))
 	var above []int
 	defer func() {
 		for _, fd := range above {
@@ -236,12 +247,15 @@ func (s *spawner) fork(m *makeRequest, control, output, unified *os.File) (*os.F
 	const flags = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 	s.mu.Lock() // reap must not be faster than the entry
 	defer s.mu.Unlock()
-	pid, pidfd, errno := p.start(flags, group)
-	runtime.KeepAlive(p)
-	if errno != 0 {
-		return nil, fmt.Errorf("fork first process: %w", errno)
+	if err := shareThread(); err != nil {
+		return nil, err
+	}
+	pid, pidfd, err := memory.start(flags, group)
+	if err != nil {
+		return nil, fmt.Errorf("fork first process: %w", err)
 	}
 	s.mu.pids[pid] = true
+	s.mu.forks++
 	process := os.NewFile(uintptr(pidfd), "process")
 	if err := unix.SetNonblock(pidfd, true); err != nil { // the server waits for it in its poller
 		process.Close()

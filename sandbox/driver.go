@@ -30,7 +30,22 @@ type Options struct {
 	Dir string
 
 	Egress Egress       // for a Spec that names none; default EgressNone
+	Pool   Pool         // default: nothing is made in advance
 	Logger *slog.Logger // default: discard
+}
+
+// A Pool says how many sandboxes are made in advance. Between its bounds the number follows
+// the demand of the last seconds. Only the namespace driver has a pool, and only for Specs of
+// the default Egress.
+type Pool struct {
+	// ReadyMin to ReadyMax sandboxes wait for any command, at 0.5 MB each.
+	ReadyMin, ReadyMax int
+
+	// PrebootMin to PrebootMax sandboxes of each Preboot.Key wait with their process started.
+	PrebootMin, PrebootMax int
+
+	// Preboot lists what is known before the first Start asks for it.
+	Preboot []Preboot
 }
 
 // A Driver makes sandboxes by one mechanism.
@@ -132,13 +147,17 @@ func (o *Options) prepare(s *Spec) error {
 	if s.Preboot == nil {
 		return nil
 	}
-	if s.Preboot.Key == "" {
+	return s.Preboot.check()
+}
+
+func (b *Preboot) check() error {
+	if b.Key == "" {
 		return errors.New("sandbox: preboot without a key")
 	}
-	if err := checkCommand(s.Preboot.Command, s.Preboot.Env); err != nil {
+	if err := checkCommand(b.Command, b.Env); err != nil {
 		return fmt.Errorf("preboot: %w", err)
 	}
-	return checkDirs(s.Preboot.Runtime, s.Preboot.Lang)
+	return checkDirs(b.Runtime, b.Lang)
 }
 
 func checkCommand(command, env []string) error {

@@ -18,7 +18,7 @@ var ownFiles = []string{"passwd", "group", "resolv.conf"}
 const userName = "sbx_user1051"
 
 // ownEtc returns a directory of the host with the ownFiles of a user, which it makes if it is
-// not there. Different users may be asked for at once, one user may not.
+// not there. It must not be called twice at once.
 func ownEtc(dir string, uid int, egress Egress) (string, error) {
 	path := filepath.Join(dir, fmt.Sprintf("%d-%s", uid, egress))
 	if _, err := os.Stat(path); err == nil {

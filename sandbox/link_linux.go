@@ -77,7 +77,7 @@ func startSpawner(setup setupRequest, log *slog.Logger) (*link, error) {
 // its sandboxes have.
 func userNamespace() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{
-		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
+		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings:                []syscall.SysProcIDMap{{ContainerID: userModeID, HostID: os.Geteuid(), Size: 1}},
 		GidMappings:                []syscall.SysProcIDMap{{ContainerID: userModeID, HostID: os.Getegid(), Size: 1}},
 		GidMappingsEnableSetgroups: false,
@@ -117,6 +117,9 @@ func (l *link) deliver(r reply, files []*os.File) {
 // end waits for the spawner, which ends when it cannot talk to the server, and gives up:
 // every request fails.
 func (l *link) end() {
+	l.mu.Lock()
+	l.mu.closed = true
+	l.mu.Unlock()
 	l.conn.file.Close()
 	late := time.AfterFunc(spawnerGrace, func() { l.cmd.Process.Kill() })
 	defer late.Stop()
@@ -124,7 +127,6 @@ func (l *link) end() {
 		l.log.Error("sandbox: wait for spawner", "error", err)
 	}
 	l.mu.Lock()
-	l.mu.closed = true
 	for _, c := range l.mu.waiting {
 		c <- answer{err: errSpawnerGone}
 	}

@@ -37,9 +37,19 @@ type namespaceDriver struct {
 	user    bool // without root: a user namespace holds everything
 	lock    *os.File
 	groups  *cgroup.Host
+	etc     sync.Mutex // held while a directory of ownEtc is made
+	pools   *pools
 	users   *users   // nil without root
 	volumes *volumes // nil if /tmp is a plain directory
+	name    string   // of groups and of the nat, for this Dir only
 	report  Report
+
+	watchers sync.WaitGroup // one for each spawner
+
+	out struct {
+		sync.Mutex
+		nat *nat // nil until it is asked for
+	}
 
 	mu struct {
 		sync.Mutex
@@ -68,7 +78,8 @@ func openNamespace(o Options, reason string) (Driver, error) {
 func (d *namespaceDriver) open() error {
 	sum := sha256.Sum256([]byte(d.opts.Dir))
 	var err error
-	if d.groups, err = cgroup.Open("weir-" + hex.EncodeToString(sum[:4])); err != nil {
+	d.name = "weir-" + hex.EncodeToString(sum[:4])
+	if d.groups, err = cgroup.Open(d.name); err != nil {
 		return err
 	}
 	for _, dir := range []string{"root", "etc", "tmp", "volumes"} {
@@ -88,9 +99,24 @@ func (d *namespaceDriver) open() error {
 			d.opts.Logger.Warn("sandbox: the size of /tmp cannot be enforced", "error", err)
 		}
 	}
-	if _, err := d.spawner(); err != nil {
+	trial, err := d.make(Spec{Name: "trial", EphemeralMB: defaultEphemeralMB, Egress: EgressNone}, nil)
+	if err != nil {
 		return err
 	}
+	if err := trial.Close(); err != nil {
+		return err
+	}
+	for _, b := range d.opts.Pool.Preboot {
+		if err := b.check(); err != nil {
+			return err
+		}
+	}
+	if d.opts.Egress == EgressNAT {
+		if _, err := d.nat(); err != nil {
+			return err
+		}
+	}
+	d.pools = openPools(d)
 	return nil
 }
 
@@ -113,7 +139,30 @@ func (d *namespaceDriver) spawner() (*link, error) {
 		return nil, err
 	}
 	d.mu.link = l
+	d.watchers.Go(func() { d.watch(l) })
 	return l, nil
+}
+
+// watch ends the sandboxes of a spawner that has ended: their namespaces cannot be entered any
+// more. The next sandbox is made by a new spawner.
+func (d *namespaceDriver) watch(l *link) {
+	<-l.gone
+	var orphans []*namespaceSandbox
+	d.mu.Lock()
+	if !d.mu.closed {
+		d.opts.Logger.Error("sandbox: the spawner has ended; its sandboxes are killed")
+	}
+	for s := range d.mu.live {
+		if s.link == l {
+			orphans = append(orphans, s)
+		}
+	}
+	d.mu.Unlock()
+	for _, s := range orphans {
+		if err := s.killLost(); err != nil {
+			d.opts.Logger.Error("sandbox: kill a lost sandbox", "error", err)
+		}
+	}
 }
 
 func (d *namespaceDriver) Report() Report { return d.report }
@@ -125,13 +174,49 @@ func (d *namespaceDriver) Start(ctx context.Context, spec Spec) (Sandbox, error)
 	if err := d.prepare(&spec); err != nil {
 		return nil, err
 	}
+	s := d.pools.take(&spec)
+	defer d.pools.started()
+	if s != nil {
+		err := s.assign(spec)
+		if err == nil {
+			return s, nil
+		}
+		// What is wrong with the Spec will show again.
+		d.opts.Logger.Warn("sandbox: assign an idle sandbox", "error", errors.Join(err, s.Close()))
+	}
+	return d.make(spec, &order{command: spec.Command, env: spec.Env, dir: taskDir})
+}
+
+// make makes a sandbox that carries out the order, or awaits it if that is nil.
+func (d *namespaceDriver) make(spec Spec, o *order) (*namespaceSandbox, error) {
 	s, err := d.newSandbox(spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.start(order{command: spec.Command, env: spec.Env, dir: "/var/task"}); err != nil {
+	if err := s.start(o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	return s, nil
+}
+
+// makeIdle makes a sandbox to be assigned later, with a prebooted process if b is not nil.
+func (d *namespaceDriver) makeIdle(b *Preboot) (*namespaceSandbox, error) {
+	spec := Spec{Name: "idle", EphemeralMB: defaultEphemeralMB, Egress: d.opts.Egress}
+	if b == nil {
+		return d.make(spec, nil)
+	}
+	spec.Runtime, spec.Lang = b.Runtime, b.Lang
+	pipe, assignment, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: make assignment pipe: %w", err)
+	}
+	defer pipe.Close()
+	s, err := d.make(spec, &order{command: b.Command, env: b.Env, dir: "/", pipe: pipe})
+	if err != nil {
+		assignment.Close()
+		return nil, err
+	}
+	s.assignment = assignment
 	return s, nil
 }
 
@@ -145,7 +230,9 @@ func (d *namespaceDriver) prepare(spec *Spec) error {
 			spec.EphemeralMB, defaultEphemeralMB)
 	}
 	if spec.Egress == EgressNAT {
-		return errors.New("sandbox: egress nat is not supported")
+		if _, err := d.nat(); err != nil {
+			return err
+		}
 	}
 	for _, dir := range []string{spec.Code, spec.Opt} {
 		for _, system := range systemDirs {
@@ -154,18 +241,32 @@ func (d *namespaceDriver) prepare(spec *Spec) error {
 			}
 		}
 	}
-	if n := len(order{command: spec.Command, env: spec.Env}.encode()); n > maxOrder {
-		return fmt.Errorf("sandbox: command and environment of %d bytes, %d at most", n, maxOrder)
+	o := order{command: spec.Command, env: spec.Env}
+	if n := len(o.encode()); n > maxOrder-1024 { // the driver adds to it
+		return fmt.Errorf("sandbox: command and environment of %d bytes, %d at most", n, maxOrder-1024)
 	}
 	return nil
+}
+
+// nat returns the way out, which the first that asks makes.
+func (d *namespaceDriver) nat() (*nat, error) {
+	if d.user {
+		return nil, errors.New("sandbox: egress nat needs root, to make a bridge and rules of nftables")
+	}
+	d.out.Lock()
+	defer d.out.Unlock()
+	var err error
+	if d.out.nat == nil {
+		d.out.nat, err = openNAT(d.name)
+	}
+	return d.out.nat, err
 }
 
 // binds lists what a Spec shows.
 func (s *Spec) binds() []bind {
 	var binds []bind
 	for _, b := range []bind{
-		{From: s.Code, To: "/var/task"}, {From: s.Opt, To: "/opt"},
-		{From: s.Runtime, To: "/var/runtime"}, {From: s.Lang, To: "/var/lang"},
+		{From: s.Code, To: taskDir}, {From: s.Opt, To: "/opt"}, {From: s.Runtime, To: runtimeDir}, {From: s.Lang, To: langDir},
 	} {
 		if b.From != "" {
 			binds = append(binds, b)
@@ -188,6 +289,9 @@ func (d *namespaceDriver) Close() error {
 		live = append(live, s)
 	}
 	d.mu.Unlock()
+	if d.pools != nil {
+		d.pools.close()
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, len(live))
 	for i, s := range live {
@@ -197,8 +301,15 @@ func (d *namespaceDriver) Close() error {
 	if l != nil {
 		l.close()
 	}
+	d.watchers.Wait()
+	if d.volumes != nil {
+		d.volumes.close()
+	}
 	if d.groups != nil {
 		errs = append(errs, d.groups.Close())
+	}
+	if d.out.nat != nil {
+		errs = append(errs, d.out.nat.close())
 	}
 	if d.users != nil {
 		errs = append(errs, d.users.close())

@@ -21,9 +21,10 @@ var (
 // listenBacklog is how many connections of a sandbox wait to be accepted.
 const listenBacklog = 256
 
-// newNetwork moves the calling thread into a new network that has only a loopback device,
-// and returns it with the sockets that listen in it.
-func (s *spawner) newNetwork() (*os.File, []*os.File, error) {
+// newNetwork moves the calling thread into a new network that has only a loopback device, and
+// a tie to the outside if that is not nil. It returns the network with the sockets that listen
+// in it.
+func (s *spawner) newNetwork(tie *natTie) (*os.File, []*os.File, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, nil, fmt.Errorf("make network: %w", err)
 	}
@@ -40,8 +41,11 @@ func (s *spawner) newNetwork() (*os.File, []*os.File, error) {
 		return nil, nil, err
 	}
 	ns, err := s.ownNamespace("net")
+	if err == nil && tie != nil {
+		err = tieNetwork(s.routes, ns, tie)
+	}
 	if err != nil {
-		closeAll([]*os.File{runtime, endpoint})
+		closeAll([]*os.File{runtime, endpoint, ns})
 		return nil, nil, err
 	}
 	return ns, []*os.File{runtime, endpoint}, nil

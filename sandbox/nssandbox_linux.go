@@ -11,9 +11,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +39,9 @@ type namespaceSandbox struct {
 	exited   chan Exit
 	log      *slog.Logger
 
+	disks      []*disk  // of its volumes
+	assignment *os.File // the end of a Preboot's pipe, until it is assigned
+
 	// change is held while the processes are started or ended for good: by Restart, Close.
 	change sync.Mutex
 
@@ -42,13 +49,16 @@ type namespaceSandbox struct {
 		sync.Mutex
 		closed bool
 		run    *nsRun
-		oom    int // kills for lack of memory that were reported
+		oom    int           // kills for lack of memory that were reported
+		peak   int64         // see sampleLocked
+		cpu    time.Duration // of the runs before this one, see sampleLocked
 	}
 }
 
 // An nsRun is one life of a first process.
 type nsRun struct {
 	control *os.File
+	cpu     time.Duration // guarded by namespaceSandbox.mu: see sampleLocked
 	ready   chan error    // one answer: whether the setup succeeded
 	process *os.File      // the first process; its end is the end of all others
 	done    chan struct{} // closed when its Exit was delivered
@@ -84,7 +94,12 @@ func (s *namespaceSandbox) Output() io.Reader      { return s.out }
 func (s *namespaceSandbox) Exited() <-chan Exit    { return s.exited }
 
 // start makes the sandbox and lets its first process run o.
-func (s *namespaceSandbox) start(o order) error {
+func (s *namespaceSandbox) start(o *order) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := s.open(); err != nil {
+		return err // the driver is closing
+	}
 	m := makeRequest{Name: s.spec.Name, UID: s.uid, HostNet: s.spec.Egress == EgressHost, Binds: s.spec.binds()}
 	if m.HostNet {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,7 +108,16 @@ func (s *namespaceSandbox) start(o order) error {
 		}
 		s.lis = l
 	}
-	etc, err := ownEtc(s.d.etcDir(), s.uid, s.spec.Egress)
+	if s.spec.Egress == EgressNAT {
+		n, err := s.d.nat()
+		if err != nil {
+			return err
+		}
+		m.NAT = n.tie(s.uid - s.d.users.base)
+	}
+	s.d.etc.Lock()
+	etc, err := ownEtc(filepath.Join(s.d.opts.Dir, "etc"), s.uid, s.spec.Egress)
+	s.d.etc.Unlock()
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
@@ -108,14 +132,14 @@ func (s *namespaceSandbox) start(o order) error {
 	return s.run(m, o)
 }
 
-// run makes a first process and lets it run o.
-func (s *namespaceSandbox) run(m makeRequest, o order) error {
+// run makes a first process and lets it run o, if that is not nil.
+func (s *namespaceSandbox) run(m makeRequest, o *order) error {
 	ours, theirs, err := packetPair()
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
-	defer theirs.Close()
 	files, err := s.make(m, o, ours, theirs)
+	theirs.Close() // the first process has it, or nobody
 	if err != nil {
 		ours.Close()
 		return err
@@ -133,7 +157,7 @@ func (s *namespaceSandbox) run(m makeRequest, o order) error {
 
 // make asks for a first process, and prepares the rest while the spawner makes the network.
 // What it returns are the process and the listeners.
-func (s *namespaceSandbox) make(m makeRequest, o order, ours, theirs *os.File) ([]*os.File, error) {
+func (s *namespaceSandbox) make(m makeRequest, o *order, ours, theirs *os.File) ([]*os.File, error) {
 	m.Volume = !m.Again && s.d.volumes != nil
 	answer, err := s.link.ask(request{Op: opMake, Sandbox: s.id, Make: &m}, []*os.File{theirs, s.write})
 	if err != nil {
@@ -143,10 +167,10 @@ func (s *namespaceSandbox) make(m makeRequest, o order, ours, theirs *os.File) (
 	if err == nil && m.Volume {
 		err = s.sendVolume(ours)
 	}
-	if err == nil {
+	if err == nil && o != nil {
 		// The order waits in the socket for the process that will obey it.
-		o.env = append(o.env[:len(o.env):len(o.env)], "AWS_LAMBDA_RUNTIME_API="+s.runtimeAPI())
-		err = sendPacket(ours, o.encode(), nil)
+		o.env = s.environment(o.env)
+		err = o.send(ours)
 	}
 	if err != nil {
 		ours.Close() // nobody waits for the rest any longer
@@ -169,7 +193,7 @@ func (s *namespaceSandbox) sendSeats(to *os.File, again bool) error {
 		if s.group, err = s.d.groups.New(strconv.FormatUint(s.id, 10), maxProcesses+1); err != nil {
 			return err
 		}
-		if err := s.group.LimitMemory(int64(s.spec.MemoryMB) << 20); err != nil {
+		if err := s.limitMemory(); err != nil {
 			return err
 		}
 	}
@@ -187,9 +211,17 @@ func (s *namespaceSandbox) sendSeats(to *os.File, again bool) error {
 	return nil
 }
 
+// limitMemory sets the limit, which a sandbox in a pool does not have yet.
+func (s *namespaceSandbox) limitMemory() error {
+	if s.spec.MemoryMB == 0 {
+		return nil
+	}
+	return s.group.LimitMemory(int64(s.spec.MemoryMB) << 20)
+}
+
 // sendVolume makes a volume and sends it.
 func (s *namespaceSandbox) sendVolume(to *os.File) error {
-	volume, err := s.d.volumes.create(s.spec.EphemeralMB)
+	volume, err := s.newVolume(s.spec.EphemeralMB)
 	if err != nil {
 		return err
 	}
@@ -197,11 +229,23 @@ func (s *namespaceSandbox) sendVolume(to *os.File) error {
 	return sendOrder(to, orderVolume, volume)
 }
 
-func (s *namespaceSandbox) runtimeAPI() string {
-	if s.spec.Egress == EgressHost {
-		return s.lis.Addr().String()
+// newVolume returns a mount for /tmp.
+func (s *namespaceSandbox) newVolume(sizeMB int) (*os.File, error) {
+	volume, disk, err := s.d.volumes.create(sizeMB)
+	if err != nil {
+		return nil, err
 	}
-	return runtimeAddr.String()
+	s.disks = append(s.disks, disk)
+	return volume, nil
+}
+
+// environment adds to env what only this sandbox knows.
+func (s *namespaceSandbox) environment(env []string) []string {
+	addr := runtimeAddr.String()
+	if s.spec.Egress == EgressHost {
+		addr = s.lis.Addr().String()
+	}
+	return append(env[:len(env):len(env)], "AWS_LAMBDA_RUNTIME_API="+addr)
 }
 
 // adopt takes the listeners that came with a new sandbox.
@@ -238,7 +282,7 @@ func (s *namespaceSandbox) watch(r *nsRun) {
 		case newsFailed:
 			r.ready <- fmt.Errorf("sandbox: %s: %w", stepNames[news.step], syscall.Errno(news.value))
 		case newsNoExec:
-			exit = Exit{Code: -1, Err: fmt.Errorf("sandbox: run %s: %w", s.spec.Command[0], syscall.Errno(news.value))}
+			exit = Exit{Code: -1, Err: fmt.Errorf("sandbox: run command: %w", syscall.Errno(news.value))}
 		case newsExit:
 			if exit.Err == nil {
 				exit = exitOf(syscall.WaitStatus(news.value))
@@ -257,7 +301,11 @@ func (s *namespaceSandbox) watch(r *nsRun) {
 
 func readNews(control *os.File) (pidOneNews, error) {
 	var b [12]byte
-	if _, err := io.ReadFull(control, b[:]); err != nil {
+	_, err := io.ReadFull(control, b[:])
+	if errors.Is(err, unix.ECONNRESET) { // it ended with an order unread: its last news is still there
+		_, err = io.ReadFull(control, b[:])
+	}
+	if err != nil {
 		return pidOneNews{}, err
 	}
 	order := binary.NativeEndian
@@ -309,6 +357,62 @@ func (s *namespaceSandbox) Settle() error {
 		return err
 	}
 	return s.group.LimitCPU(s.spec.MemoryMB * 1000 / memoryPerCPU)
+}
+
+// assign makes a sandbox of a pool that of a Spec.
+func (s *namespaceSandbox) assign(spec Spec) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := s.open(); err != nil {
+		return err
+	}
+	binds := spec.binds()
+	if s.assignment != nil {
+		binds = slices.DeleteFunc(binds, func(b bind) bool { return b.To == runtimeDir || b.To == langDir }) // shown already
+	}
+	s.mu.Lock()
+	control := s.mu.run.control
+	larger := spec.EphemeralMB != s.spec.EphemeralMB
+	s.spec = spec
+	s.log = s.d.opts.Logger.With("sandbox", spec.Name)
+	s.mu.Unlock()
+	if err := s.limitMemory(); err != nil {
+		return err
+	}
+	var files []*os.File
+	if larger {
+		volume, err := s.newVolume(spec.EphemeralMB)
+		if err != nil {
+			return err
+		}
+		defer volume.Close()
+		files = append(files, volume)
+	}
+	if len(binds)+len(files) > 0 {
+		if _, err := s.link.call(request{Op: opShow, Sandbox: s.id, Binds: binds}, files); err != nil {
+			return err
+		}
+	}
+	if err := sendName(control, spec.Name); err != nil {
+		return err
+	}
+	if s.assignment == nil {
+		o := order{command: spec.Command, env: s.environment(spec.Env), dir: taskDir}
+		return o.send(control)
+	}
+	_, err := s.assignment.Write(assignment(s.environment(spec.Env)))
+	if err = errors.Join(err, s.assignment.Close()); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("sandbox: assign: %w", err)
+	}
+	s.assignment = nil
+	return nil // if the process has ended, its Exit says so
+}
+
+// alive tells whether the command, or what waits for it, runs.
+func (s *namespaceSandbox) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.mu.closed && s.mu.run != nil && !s.mu.run.ended
 }
 
 func (s *namespaceSandbox) open() error {
@@ -371,16 +475,39 @@ func (s *namespaceSandbox) Terminate() error {
 }
 
 func (s *namespaceSandbox) Usage() (Usage, error) {
-	if err := s.open(); err != nil {
-		return Usage{}, err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return Usage{}, ErrClosed
 	}
 	var u Usage
 	var err error
-	if u.MaxMemory, err = s.group.PeakMemory(); err != nil {
-		return Usage{}, err
+	if !s.d.groups.Has("memory") || !s.d.groups.Has("cpuacct") {
+		u = s.sampleLocked()
 	}
-	u.CPU, err = s.group.CPU()
+	if s.d.groups.Has("memory") {
+		if u.MaxMemory, err = s.group.PeakMemory(); err != nil {
+			return Usage{}, err
+		}
+	}
+	if s.d.groups.Has("cpuacct") {
+		u.CPU, err = s.group.CPU()
+	}
 	return u, err
+}
+
+// sampleLocked does without control groups: it knows of a run what it saw when it last looked.
+func (s *namespaceSandbox) sampleLocked() Usage {
+	if r := s.mu.run; r != nil && !r.ended {
+		live := treeUsage(pidOf(r.process))
+		s.mu.peak = max(s.mu.peak, live.MaxMemory)
+		r.cpu = max(r.cpu, live.CPU)
+	}
+	cpu := s.mu.cpu
+	if s.mu.run != nil {
+		cpu += s.mu.run.cpu
+	}
+	return Usage{MaxMemory: s.mu.peak, CPU: cpu}
 }
 
 func (s *namespaceSandbox) Restart(ctx context.Context) error {
@@ -400,7 +527,7 @@ func (s *namespaceSandbox) Restart(ctx context.Context) error {
 	default:
 	}
 	m := makeRequest{Name: s.spec.Name, UID: s.uid, Again: true, HostNet: s.spec.Egress == EgressHost}
-	return s.run(m, order{command: s.spec.Command, env: s.spec.Env, dir: "/var/task"})
+	return s.run(m, &order{command: s.spec.Command, env: s.spec.Env, dir: taskDir})
 }
 
 // end kills every process and waits for the last.
@@ -411,46 +538,73 @@ func (s *namespaceSandbox) end(quiet bool) error {
 		s.mu.Unlock()
 		return nil
 	}
-	if !r.ended {
-		r.quiet = quiet
-	}
-	frozen := r.frozen
-	r.frozen = false
-	s.mu.Unlock()
 	// With little CPU even dying takes long.
 	err := s.group.LimitCPU(0)
-	if frozen && s.d.groups.Has("freezer") {
-		err = errors.Join(err, s.group.Thaw())
+	if !r.ended {
+		r.quiet = quiet
+		err = errors.Join(err, s.killLocked(r))
 	}
-	if e := r.kill(); e != nil {
-		err = errors.Join(err, e)
-	}
+	s.mu.run, s.mu.cpu = nil, s.mu.cpu+r.cpu
+	s.mu.Unlock()
 	<-r.done
-	return errors.Join(err, ignoreClosed(r.control.Close()), ignoreClosed(r.process.Close()))
+	return errors.Join(err, r.control.Close(), r.process.Close())
+}
+
+// killLocked kills every process of a run.
+func (s *namespaceSandbox) killLocked(r *nsRun) error {
+	err := r.kill()
+	if r.frozen && s.d.groups.Has("freezer") {
+		err = errors.Join(err, s.group.Thaw()) // in version 1 what is frozen does not die
+		r.frozen = false
+	}
+	return err
+}
+
+// killLost kills the processes because their spawner has ended.
+func (s *namespaceSandbox) killLost() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.run == nil || s.mu.run.ended {
+		return nil
+	}
+	return s.killLocked(s.mu.run)
+}
+
+// pidOf returns the process id behind a process's file descriptor, or 0. It may be the id of
+// another by the time it is used.
+func pidOf(process *os.File) int {
+	conn, err := process.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var text []byte
+	err = conn.Control(func(fd uintptr) {
+		text, err = os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(int(fd)))
+	})
+	_, after, _ := strings.Cut(string(text), "\nPid:\t")
+	line, _, _ := strings.Cut(after, "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		return 0
+	}
+	return pid
 }
 
 // kill kills the first process, and so every other.
 func (r *nsRun) kill() error {
 	conn, err := r.process.SyscallConn()
 	if err != nil {
-		return nil // killed and closed before
+		return fmt.Errorf("sandbox: kill first process: %w", err)
 	}
 	var killed error
 	err = conn.Control(func(fd uintptr) { killed = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
-	if errors.Is(err, os.ErrClosed) || killed == unix.ESRCH {
-		return nil
+	if killed == unix.ESRCH {
+		killed = nil // it has ended by itself
 	}
 	if err = errors.Join(err, killed); err != nil {
 		return fmt.Errorf("sandbox: kill first process: %w", err)
 	}
 	return nil
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
 }
 
 func (s *namespaceSandbox) Close() error {
@@ -471,10 +625,13 @@ func (s *namespaceSandbox) Close() error {
 			errs = append(errs, ignoreNetClosed(l.Close()))
 		}
 	}
-	s.write.Close()
+	closeAll([]*os.File{s.write, s.assignment})
 	s.out.drain()
 	if s.group != nil {
 		errs = append(errs, s.group.Close())
+	}
+	for _, disk := range s.disks {
+		s.d.volumes.release(disk)
 	}
 	if s.d.volumes == nil {
 		errs = append(errs, os.RemoveAll(s.d.tmpDir(s.id)))

@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"reflect"
 	"syscall"
 	"unsafe"
 
@@ -10,11 +11,12 @@ import (
 )
 
 // The first process of a sandbox is a fork of the spawner that never executes another
-// program: a fork of a small process costs 0.2 ms and 150 KB, a start of the server's binary
-// 4 ms and 4 MB. It has one thread and a copy of a Go heap whose runtime is not running, so
-// its code obeys these rules, as the child in syscall.forkAndExecInChild does: no function
-// grows the stack, allocates, or stores a pointer; there are only raw system calls. All
-// signals are blocked, so nothing interrupts it.
+// program: that costs a tenth of a millisecond and some 100 KB, where a start of the server's
+// binary costs 4 ms and 4 MB. It has one thread and, of the spawner's memory, the program's
+// text and one pidOneMemory; there is no Go runtime, no heap, no global variable. So its code
+// obeys rules stricter than those of the child in syscall.forkAndExecInChild: functions are
+// marked nosplit, they use constants and the pidOne, and make raw system calls. All signals
+// are blocked, so nothing interrupts it.
 //
 // It mounts /proc and /tmp, gives up every privilege, and then obeys its control socket: it
 // starts the command, passes signals on, and reaps what is orphaned. It ends, and with it
@@ -25,6 +27,7 @@ import (
 const (
 	orderVolume    = 1 + iota // the mount of /tmp, if the process expects one; comes first
 	orderRun                  // start the command of the packet: see orderHeader
+	orderName                 // the packet goes on with a name for this process
 	orderTerminate            // SIGTERM to the command
 	orderStop                 // SIGSTOP to every process, where nothing can freeze them
 	orderContinue             // SIGCONT to every process
@@ -70,19 +73,39 @@ type pidOneNews struct {
 	kind, value, step uint32
 }
 
-// A pidOne is what a first process must know. It holds no pointer that the process would
-// have to write.
+// pidOneMemory is the memory of a first process. It is a mapping of its own: the rest of the
+// spawner's writable memory is kept from its children.
+type pidOneMemory struct {
+	stack   [16 << 10]byte
+	command [16 << 10]byte // stack of the command's process until it executes the command
+	order   orderBuffer
+	tls     [8]uint64 // where the compiler's code looks for its goroutine after assembly: none
+	one     pidOne
+	filter  [1024]unix.SockFilter
+
+	// For start, which hands the kernel addresses that must not move.
+	args  cloneArgs
+	pidfd int32
+}
+
+// A pidOne is what a first process must know. It has no pointer, because storing one is a
+// matter of the runtime's.
 type pidOne struct {
 	control, output, null uintptr // file descriptors, all above signalsFD
 	uid, gid              uintptr
 	groups                bool // setgroups is permitted
 	volume                bool // an orderVolume will come
-	filter                unix.SockFprog
-	masks                 []procMask
+	filter                uintptr
+	filterLen             uintptr
+	masks                 [maxMasks]procMask
+	limits                [4]processLimit
 	name                  [16]byte
-	order                 *orderBuffer // a mapping of its own, so that a fork has it to itself
+	entry                 uintptr // of the command's process
 
 	child   uintptr // process id of the command
+	argv    uintptr // word of the order
+	envp    uintptr // word of the order
+	pipe    uintptr // of a Preboot, or 0
 	news    pidOneNews
 	poll    [2]unix.PollFd
 	status  uint32
@@ -93,60 +116,65 @@ type pidOne struct {
 	iov     [2]uintptr
 	msg     unix.Msghdr
 	cmsg    [3]uint64 // room for one file descriptor
+	prog    [2]uintptr
 }
 
-// A procMask hides a path of /proc or makes it read-only. Both strings end with a NUL.
+// maxMasks bounds the paths of /proc that are hidden or read-only.
+const maxMasks = 16
+
+// A procMask hides a path of /proc or makes it read-only. Both end with a NUL.
 type procMask struct {
-	path  string
-	cover string // what is mounted over it, or "" to make it read-only
+	path  [32]byte // empty behind the last mask
+	cover [32]byte // what is mounted over it; empty to make it read-only
 }
 
-// pidOneLimits are the resource limits of every process, as AWS sets them.
-var pidOneLimits = [...]struct{ resource, soft, hard uint64 }{
-	{unix.RLIMIT_NOFILE, 1024, 1024},
-	{unix.RLIMIT_NPROC, maxProcesses, maxProcesses},
-	{unix.RLIMIT_MEMLOCK, 65536, 65536},
-	{unix.RLIMIT_CORE, 0, 0},
+type processLimit struct {
+	resource, value uint64
+}
+
+// processLimits are the resource limits of every process, as AWS sets them.
+var processLimits = [4]processLimit{
+	{unix.RLIMIT_NOFILE, 1024},
+	{unix.RLIMIT_NPROC, maxProcesses},
+	{unix.RLIMIT_MEMLOCK, 65536},
+	{unix.RLIMIT_CORE, 0},
 }
 
 // start makes the first process of a sandbox in the namespaces that flags ask for, or that
 // the calling thread is in, and in the group of the unified hierarchy if it is not negative.
 // It returns the process as a file descriptor as well.
-func (p *pidOne) start(flags uint64, group int) (pid, pidfd int, err syscall.Errno) {
-	fd := int32(-1)
-	args := cloneArgs{
-		flags: flags | unix.CLONE_PIDFD, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&fd))),
+func (m *pidOneMemory) start(flags uint64, group int) (pid, pidfd int, err error) {
+	m.args = cloneArgs{
+		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_SETTLS,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&m.pidfd))),
+		exitSignal: uint64(unix.SIGCHLD),
+		stack:      uint64(uintptr(unsafe.Pointer(&m.stack))),
+		stackSize:  uint64(len(m.stack)),
+		tls:        uint64(uintptr(unsafe.Pointer(&m.tls[len(m.tls)/2]))),
 	}
 	if group >= 0 {
-		args.flags |= unix.CLONE_INTO_CGROUP
-		args.group = uint64(group)
+		m.args.flags |= unix.CLONE_INTO_CGROUP
+		m.args.group = uint64(group)
 	}
+	m.one.entry = reflect.ValueOf(pidOneCommand).Pointer()
+	entry := reflect.ValueOf(pidOneMain).Pointer()
 	all, old := ^uint64(0), uint64(0)
 	rawSigmask(&all, &old)
-	pid, err = p.fork(&args)
+	child, errno := rawClone(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&m.args)), unsafe.Sizeof(m.args), entry, uintptr(unsafe.Pointer(&m.one)))
 	rawSigmask(&old, nil)
-	return pid, int(fd), err
+	if errno != 0 {
+		return 0, 0, syscall.Errno(errno)
+	}
+	return int(child), int(m.pidfd), nil
 }
 
-//go:norace
 func rawSigmask(set, old *uint64) {
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }
 
-//go:norace
-//go:nosplit
-//go:nocheckptr
-func (p *pidOne) fork(args *cloneArgs) (int, syscall.Errno) {
-	pid, _, err := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0)
-	if err != 0 {
-		return 0, err
-	}
-	if pid != 0 {
-		return int(pid), 0
-	}
-	p.main()
-	return 0, 0 // not reached
-}
+// rawClone makes a system call of the clone family that gives the child a stack of its own.
+// The child calls the function at entry, which must not return, with arg.
+func rawClone(trap, a1, a2, entry, arg uintptr) (pid, errno uintptr)
 
 //go:norace
 //go:nosplit
@@ -174,7 +202,7 @@ func cstring(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func (p *pidOne) main() {
+func pidOneMain(p *pidOne) {
 	step, err := p.descriptors()
 	if err == 0 {
 		step, err = p.mounts()
@@ -281,21 +309,20 @@ func (p *pidOne) mounts() (step, err uintptr) {
 	}
 	for i := range p.masks {
 		m := &p.masks[i]
-		source := cstring(m.cover)
-		if len(m.cover) == 0 {
-			source = cstring(m.path)
+		if m.path[0] == 0 {
+			break
 		}
-		if _, err = raw6(unix.SYS_MOUNT, source, cstring(m.path), 0, unix.MS_BIND, 0, 0); err == uintptr(unix.ENOENT) {
-			err = 0
-			continue
+		path, source := uintptr(unsafe.Pointer(&m.path)), uintptr(unsafe.Pointer(&m.cover))
+		if m.cover[0] == 0 {
+			source = path
 		}
-		if err != 0 {
+		if _, err = raw6(unix.SYS_MOUNT, source, path, 0, unix.MS_BIND, 0, 0); err != 0 {
 			return stepMask, err
 		}
-		if len(m.cover) > 0 {
+		if m.cover[0] != 0 {
 			continue
 		}
-		if _, err = raw6(unix.SYS_MOUNT, 0, cstring(m.path), 0, unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|safe, 0, 0); err != 0 {
+		if _, err = raw6(unix.SYS_MOUNT, 0, path, 0, unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|safe, 0, 0); err != 0 {
 			return stepMask, err
 		}
 	}
@@ -324,9 +351,9 @@ func (p *pidOne) mountVolume() uintptr {
 //go:nosplit
 //go:nocheckptr
 func (p *pidOne) privileges() (step, err uintptr) {
-	for i := range pidOneLimits {
-		l := &pidOneLimits[i]
-		p.rlimit.Cur, p.rlimit.Max = l.soft, l.hard
+	for i := range p.limits {
+		l := &p.limits[i]
+		p.rlimit.Cur, p.rlimit.Max = l.value, l.value
 		if _, err = raw6(unix.SYS_PRLIMIT64, 0, uintptr(l.resource), uintptr(unsafe.Pointer(&p.rlimit)), 0, 0, 0); err != 0 {
 			return stepLimits, err
 		}
@@ -352,7 +379,8 @@ func (p *pidOne) privileges() (step, err uintptr) {
 	if _, err = raw6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); err != 0 {
 		return stepSeccomp, err
 	}
-	_, err = raw(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&p.filter)))
+	p.prog[0], p.prog[1] = p.filterLen, p.filter // a struct sock_fprog
+	_, err = raw(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&p.prog)))
 	return stepSeccomp, err
 }
 
@@ -405,6 +433,8 @@ func (p *pidOne) obey() {
 	switch p.header().kind {
 	case orderRun:
 		p.run(pipe)
+	case orderName:
+		raw(unix.SYS_PRCTL, unix.PR_SET_NAME, p.base()+4, 0)
 	case orderTerminate:
 		if p.child != 0 {
 			raw(unix.SYS_KILL, p.child, uintptr(unix.SIGTERM), 0)
@@ -439,16 +469,19 @@ func (p *pidOne) receive() (n, fd uintptr) {
 	return n, fd
 }
 
-// run starts the command of the packet in the buffer.
+// run starts the command of the packet in the buffer. The command's process shares this one's
+// memory, but for the stack, until it executes the command.
 //
 //go:norace
 //go:nosplit
 //go:nocheckptr
 func (p *pidOne) run(pipe uintptr) {
-	argv := uintptr(orderHeaderWords)
-	envp := p.relocate(argv, uintptr(p.header().args))
-	p.relocate(envp, uintptr(p.header().env))
-	pid, err := p.spawn(argv, envp, pipe)
+	p.argv, p.pipe = orderHeaderWords, pipe
+	p.envp = p.relocate(p.argv, uintptr(p.header().args))
+	p.relocate(p.envp, uintptr(p.header().env))
+	stack := uintptr(unsafe.Pointer(&p.memory().command)) + unsafe.Sizeof(p.memory().command)
+	flags := uintptr(unix.SIGCHLD) | unix.CLONE_VM | unix.CLONE_VFORK
+	pid, err := rawClone(unix.SYS_CLONE, flags, stack, p.entry, uintptr(unsafe.Pointer(p)))
 	if err != 0 {
 		p.tell(newsNoExec, uint32(err), 0)
 		p.exit()
@@ -460,26 +493,6 @@ func (p *pidOne) run(pipe uintptr) {
 	raw(unix.SYS_MADVISE, p.base(), maxOrder, unix.MADV_DONTNEED)
 }
 
-// spawn makes the process of the command, which shares this process's memory until it
-// executes the command. Nothing is in the frame that both could need: the parent returns at
-// once.
-//
-//go:norace
-//go:noinline
-//go:nosplit
-//go:nocheckptr
-func (p *pidOne) spawn(argv, envp, pipe uintptr) (pid, err uintptr) {
-	pid, err = rawVfork(uintptr(unix.SIGCHLD) | unix.CLONE_VM | unix.CLONE_VFORK)
-	if err != 0 || pid != 0 {
-		return
-	}
-	p.exec(argv, envp, pipe)
-	return
-}
-
-// rawVfork is the system call clone, for a child on the stack of its parent.
-func rawVfork(flags uintptr) (pid, errno uintptr)
-
 // relocate turns n offsets, of which the first is a word of the buffer, into addresses and
 // returns the word behind the zero that ends them.
 //
@@ -487,38 +500,54 @@ func rawVfork(flags uintptr) (pid, errno uintptr)
 //go:nosplit
 //go:nocheckptr
 func (p *pidOne) relocate(word, n uintptr) uintptr {
+	order := &p.memory().order
 	for range n {
-		p.order[word] += p.base()
+		order[word] += p.base()
 		word++
 	}
 	return word + 1
 }
 
+// pidOneCommand is the command's process until it executes the command.
+//
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func (p *pidOne) exec(argv, envp, pipe uintptr) {
+func pidOneCommand(p *pidOne) {
 	raw(unix.SYS_SETSID, 0, 0, 0)
-	if pipe != 0 && pipe != prebootFD {
-		raw(unix.SYS_DUP3, pipe, prebootFD, 0)
-		raw(unix.SYS_CLOSE, pipe, 0, 0)
+	if p.pipe != 0 && p.pipe != prebootFD {
+		raw(unix.SYS_DUP3, p.pipe, prebootFD, 0)
+		raw(unix.SYS_CLOSE, p.pipe, 0, 0)
 	}
 	p.sigset = 0
 	raw6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&p.sigset)), 0, 8, 0, 0)
 	if _, err := raw(unix.SYS_CHDIR, p.base()+uintptr(p.header().dir), 0, 0); err != 0 {
 		raw(unix.SYS_CHDIR, cstring("/\x00"), 0, 0)
 	}
-	_, err := raw(unix.SYS_EXECVE, p.order[argv], p.base()+argv*8, p.base()+envp*8)
+	_, err := raw(unix.SYS_EXECVE, p.memory().order[p.argv], p.base()+p.argv*8, p.base()+p.envp*8)
 	p.tell(newsNoExec, uint32(err), 0)
 	p.exit()
 }
 
+// memory returns what p is part of.
+//
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func (p *pidOne) base() uintptr { return uintptr(unsafe.Pointer(p.order)) }
+func (p *pidOne) memory() *pidOneMemory {
+	return (*pidOneMemory)(unsafe.Add(unsafe.Pointer(p), -int(unsafe.Offsetof(pidOneMemory{}.one))))
+}
+
+// base returns the address of the order.
+//
+//go:norace
+//go:nosplit
+//go:nocheckptr
+func (p *pidOne) base() uintptr { return uintptr(unsafe.Pointer(&p.memory().order)) }
 
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func (p *pidOne) header() *orderHeader { return (*orderHeader)(unsafe.Pointer(p.order)) }
+func (p *pidOne) header() *orderHeader {
+	return (*orderHeader)(unsafe.Pointer(&p.memory().order))
+}

@@ -369,14 +369,14 @@ func (s *processSandbox) Terminate() error {
 	return nil
 }
 
-// Usage counts the command and, once they are waited for, its children.
 func (s *processSandbox) Usage() (Usage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := Usage{MaxMemory: s.mu.peak, CPU: s.mu.cpu}
 	if r := s.mu.run; r != nil && !r.ended {
-		u.MaxMemory = max(u.MaxMemory, peakMemory(r.cmd.Process.Pid))
-		u.CPU += cpuTime(r.cmd.Process.Pid)
+		live := treeUsage(r.cmd.Process.Pid)
+		u.MaxMemory = max(u.MaxMemory, live.MaxMemory)
+		u.CPU += live.CPU
 	}
 	return u, nil
 }

@@ -34,9 +34,34 @@ func killStrays(dir string) {
 	}
 }
 
-// peakMemory returns the highest resident set of a live process, or 0.
-func peakMemory(pid int) int64 {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+// treeUsage estimates what a live process and its descendants have used, without the help of
+// a control group: the sum of their highest resident sets, and the CPU time of all that live
+// or were waited for. What cannot be read counts nothing.
+func treeUsage(pid int) Usage {
+	dir := "/proc/" + strconv.Itoa(pid)
+	u := Usage{MaxMemory: peakMemory(dir), CPU: cpuTime(dir)}
+	lists, err := filepath.Glob(dir + "/task/*/children")
+	if err != nil {
+		return u
+	}
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			continue
+		}
+		for _, field := range bytes.Fields(text) {
+			if child, err := strconv.Atoi(string(field)); err == nil {
+				below := treeUsage(child)
+				u.MaxMemory += below.MaxMemory
+				u.CPU += below.CPU
+			}
+		}
+	}
+	return u
+}
+
+func peakMemory(dir string) int64 {
+	status, err := os.ReadFile(dir + "/status")
 	if err != nil {
 		return 0
 	}
@@ -52,20 +77,19 @@ func peakMemory(pid int) int64 {
 	return kb * 1024
 }
 
-// cpuTime returns what a live process has used, or 0.
-func cpuTime(pid int) time.Duration {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+func cpuTime(dir string) time.Duration {
+	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {
 		return 0
 	}
-	// The name in parentheses may hold anything; utime and stime are the 12th and 13th
-	// fields behind it.
+	// The name in parentheses may hold anything; utime, stime, cutime and cstime are the 12th
+	// to 15th fields behind it.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return 0
 	}
 	var ticks int64
-	for _, f := range fields[11:13] {
+	for _, f := range fields[11:15] {
 		n, err := strconv.ParseInt(string(f), 10, 64)
 		if err != nil {
 			return 0

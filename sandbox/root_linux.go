@@ -91,6 +91,11 @@ func (b *builder) build() {
 	for _, dir := range systemDirs {
 		b.system(dir)
 	}
+	if b.user {
+		// Without root, the kernel allows a new /proc only where one is seen already. Each
+		// sandbox covers this one with its own.
+		b.bind("/proc", "/proc")
+	}
 	for _, name := range systemEtc {
 		b.system("/etc/" + name)
 	}
@@ -197,24 +202,22 @@ func (b *builder) device(name string, dev uint64) {
 
 // presentMasks returns what is hidden or read-only in /proc, of what this kernel has. A
 // sandbox's user could not read or write it anyway; this is the second lock.
-func presentMasks() []procMask {
-	all := []procMask{{path: "/proc/sys"}, {path: "/proc/sysrq-trigger"}}
+func presentMasks() (masks [maxMasks]procMask) {
+	n := 0
+	add := func(path, cover string) {
+		if _, err := os.Lstat(path); err == nil && n < len(masks) {
+			copy(masks[n].path[:], path)
+			copy(masks[n].cover[:], cover)
+			n++
+		}
+	}
+	add("/proc/sys", "")
+	add("/proc/sysrq-trigger", "")
 	for _, file := range []string{"kcore", "keys", "latency_stats", "sched_debug", "timer_list"} {
-		all = append(all, procMask{path: "/proc/" + file, cover: "/dev/null"})
+		add("/proc/"+file, "/dev/null")
 	}
 	for _, dir := range []string{"acpi", "asound", "scsi"} {
-		all = append(all, procMask{path: "/proc/" + dir, cover: emptyDir})
+		add("/proc/"+dir, emptyDir)
 	}
-	var present []procMask
-	for _, m := range all {
-		if _, err := os.Lstat(m.path); err != nil {
-			continue
-		}
-		m.path += "\x00"
-		if m.cover != "" {
-			m.cover += "\x00"
-		}
-		present = append(present, m)
-	}
-	return present
+	return masks
 }

@@ -8,17 +8,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-run/weir/sandbox/cgroup"
-	"github.com/weir-run/weir/sandbox/seccomp"
 )
 
 // The spawner is a second process of the server's program. It holds what sandboxes have in
@@ -31,6 +28,7 @@ const (
 	spawnerFD      = 3                      // its end of the socket pair
 	spawnerWorkers = 4                      // threads that make sandboxes side by side
 	spawnerGC      = 25                     // percent of garbage: the heap stays near 1 MB
+	spawnerForks   = 100                    // between two calls of keepMemory
 )
 
 // Reexec takes the process over, and does not return, if it was started as a driver's helper.
@@ -47,27 +45,27 @@ func Reexec() {
 	os.Exit(0)
 }
 
-// A spawner makes and kills first processes.
+// A spawner makes first processes.
 type spawner struct {
-	control *os.File
-	proc    *os.File // the host's /proc
-	host    *os.File // the mount namespace with the host's files
-	hostNet *os.File
-	home    []*os.File // tasks files of the groups that threads return to
-	null    *os.File
-	order   *orderBuffer
-	filter  []unix.SockFilter
-
-	root  *os.File // the mount namespace that has the common root, set up by opSetup
-	user  bool
-	masks []procMask
-
-	freezers string // where groups of the version 1 freezer are, or ""
+	control   *os.File
+	proc      *os.File    // the host's /proc
+	host      *os.File    // the mount namespace with the host's files
+	root      *os.File    // the mount namespace with the common root
+	homeNet   *os.File    // the network that workers return to
+	home      []*os.File  // tasks files of the groups that they return to
+	null      *os.File    // /dev/null
+	routes    *netlink    // of the host's network
+	filterLen int         // of the filter in each pidOneMemory
+	shared    []addresses // with children, in order: the memories of the workers
+	user      bool        // its privileges end at its user namespace
+	masks     [maxMasks]procMask
+	freezers  string // where groups of the version 1 freezer are, or ""
 
 	mu struct {
 		sync.Mutex
 		cells map[uint64]*cell
 		pids  map[int]bool // first processes that have not been reaped
+		forks int          // since keepMemory
 	}
 }
 
@@ -82,6 +80,8 @@ func runSpawner() error {
 	// are caught, not ignored, because commands would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	debug.SetGCPercent(spawnerGC)
+	raiseFileLimit()
+	unix.Umask(0o022) // the commands inherit it
 	s, err := newSpawner()
 	if err != nil {
 		return err
@@ -90,11 +90,20 @@ func runSpawner() error {
 	if err := s.setup(); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // what starting up has left: a fork copies what is there
+	var all [spawnerWorkers]*worker
+	for i := range all {
+		if all[i], err = s.newWorker(); err != nil {
+			return err
+		}
+	}
+	debug.FreeOSMemory() // what starting up has left
+	if err := s.keepMemory(); err != nil {
+		return err
+	}
 	var workers sync.WaitGroup
-	errs := make([]error, spawnerWorkers)
-	for i := range errs {
-		workers.Go(func() { errs[i] = s.work() })
+	errs := make([]error, len(all))
+	for i, w := range all {
+		workers.Go(func() { errs[i] = s.work(w) })
 	}
 	workers.Wait()
 	s.killAll()
@@ -103,61 +112,36 @@ func runSpawner() error {
 
 func newSpawner() (*spawner, error) {
 	unix.CloseOnExec(spawnerFD)
-	raiseFileLimit()
-	unix.Umask(0o022) // the commands inherit it
 	s := &spawner{control: os.NewFile(spawnerFD, "control")}
 	s.mu.cells, s.mu.pids = make(map[uint64]*cell), make(map[int]bool)
-	var err error
-	open := func(name string, flags int) *os.File {
-		var f *os.File
-		if err == nil {
-			f, err = os.OpenFile(name, flags, 0)
+	for _, f := range []struct {
+		to    **os.File
+		name  string
+		flags int
+	}{
+		{&s.proc, "/proc", unix.O_PATH}, {&s.host, "/proc/self/ns/mnt", 0}, {&s.null, "/dev/null", os.O_RDWR},
+	} {
+		var err error
+		if *f.to, err = os.OpenFile(f.name, f.flags, 0); err != nil {
+			return nil, err
 		}
-		return f
 	}
-	s.proc = open("/proc", unix.O_PATH)
-	s.host = open("/proc/self/ns/mnt", 0)
-	s.hostNet = open("/proc/self/ns/net", 0)
-	s.null = open("/dev/null", os.O_RDWR)
-	if err == nil {
+	var err error
+	if s.routes, err = openNetlink(unix.NETLINK_ROUTE); err == nil {
 		s.home, err = cgroup.Home()
 	}
-	if err != nil {
-		return nil, err
-	}
-	buffer, err := unix.Mmap(-1, 0, maxOrder, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, fmt.Errorf("map order buffer: %w", err)
-	}
-	s.order = (*orderBuffer)(unsafe.Pointer(&buffer[0]))
-	s.filter = seccomp.Filter()
-	return s, nil
+	return s, err
 }
 
 func raiseFileLimit() {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil {
 		l.Cur = l.Max
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &l) // what it was may do as well
 	}
 }
 
-func (s *spawner) answer(req request, err error, files []*os.File) {
-	r := reply{Number: req.Number}
-	if err != nil {
-		r.Error = err.Error()
-	}
-	s.send(r, files)
-}
-
-// send reports to the server. If the server is gone, serve notices.
-func (s *spawner) send(r reply, files []*os.File) {
-	if err := sendJSON(s.control, r, files); err != nil && !errors.Is(err, unix.EPIPE) {
-		fmt.Fprintln(os.Stderr, "weir sandbox spawner:", err)
-	}
-}
-
-// setup takes the first request and builds the common root.
+// setup takes the first request and builds what sandboxes have in common.
 func (s *spawner) setup() error {
 	var req request
 	files, err := newPacketConn(s.control).receive(&req)
@@ -169,38 +153,58 @@ func (s *spawner) setup() error {
 		return fmt.Errorf("%q came before the setup", req.Op)
 	}
 	s.user, s.freezers = req.Setup.User, req.Setup.Freezers
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
-		var err error
+	err = onThread(func() (err error) {
 		s.root, err = s.buildRoot(req.Setup)
-		done <- err
-	}()
-	err = <-done
+		return err
+	})
+	if err == nil {
+		err = onThread(func() (err error) {
+			s.homeNet, err = s.findHome()
+			return err
+		})
+	}
 	s.masks = presentMasks()
 	s.answer(req, err, nil)
 	return err
 }
 
-// work obeys requests on a thread of its own until the server closes its end. The threads
-// wait side by side in the kernel for the next packet: whoever gets it is awake at once.
-func (s *spawner) work() error {
-	runtime.LockOSThread()
-	check(unix.Unshare(unix.CLONE_FS))
-	for c := uintptr(0); ; c++ {
-		// What this thread forks can never get a capability back. It itself keeps its own.
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
-			if err == unix.EINVAL && c > unix.CAP_SETFCAP {
-				break // there are no more
-			}
-			check(err)
+// findHome returns the network that workers return to: the host's, or, as only root gets back
+// into that, one of their own.
+func (s *spawner) findHome() (*os.File, error) {
+	if s.user {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return nil, fmt.Errorf("make network: %w", err)
 		}
 	}
-	conn := newPacketConn(s.control)
+	return s.ownNamespace("net")
+}
+
+// onThread calls f on a thread that has left none of the spawner's first namespaces, and that
+// ends afterwards.
+func onThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		done <- f()
+	}()
+	return <-done
+}
+
+// A worker is a thread that obeys requests.
+type worker struct {
+	conn   *packetConn
+	memory *pidOneMemory // of the first processes that it forks
+}
+
+// work obeys requests on a thread of its own until the server closes its end. The threads
+// wait side by side in the kernel for the next packet: whoever gets it is awake at once.
+func (s *spawner) work(w *worker) error {
+	runtime.LockOSThread()
+	check(leaveProcess())
 	for {
 		check(s.enter(s.root, unix.CLONE_NEWNS))
 		var req request
-		files, err := conn.receive(&req)
+		files, err := w.conn.receive(&req)
 		if err == io.EOF {
 			return nil
 		}
@@ -211,22 +215,59 @@ func (s *spawner) work() error {
 			check(s.drop(req.Sandbox))
 			continue
 		}
-		got, err := s.obey(req, files, conn)
+		got, err := s.obey(req, files, w)
 		s.answer(req, err, got)
 		closeAll(got)
 		closeAll(files)
+		if s.manyForks() {
+			check(s.keepMemory()) // what the heap has grown by
+		}
 	}
 }
 
-// obey does what a request asks for. The packetConn is the worker's, whose buffers are free.
-func (s *spawner) obey(req request, files []*os.File, conn *packetConn) ([]*os.File, error) {
-	switch req.Op {
-	case opMake:
-		return s.make(req, files, conn)
-	case opShow:
-		return nil, s.show(req)
+func (s *spawner) obey(req request, files []*os.File, w *worker) ([]*os.File, error) {
+	switch {
+	case req.Op == opMake && s.user && req.Make != nil && req.Make.HostNet:
+		var got []*os.File
+		err := onThread(func() (err error) { // one that is still in the host's network
+			check(leaveProcess())
+			got, err = s.make(req, files, w)
+			return err
+		})
+		return got, err
+	case req.Op == opMake:
+		return s.make(req, files, w)
+	case req.Op == opShow:
+		return nil, s.show(req, files)
 	}
 	return nil, fmt.Errorf("unknown operation %q", req.Op)
+}
+
+func (s *spawner) answer(req request, err error, files []*os.File) {
+	r := reply{Number: req.Number}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	if err := sendJSON(s.control, r, files); err != nil && !errors.Is(err, unix.EPIPE) {
+		fmt.Fprintln(os.Stderr, "weir sandbox spawner:", err)
+	}
+}
+
+// leaveProcess separates the calling thread from the others, as far as what it forks needs.
+func leaveProcess() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("leave common directory: %w", err)
+	}
+	for c := uintptr(0); ; c++ {
+		// What this thread forks can never get a capability back. It itself keeps its own.
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if err == unix.EINVAL && c > lastKnownCap {
+			return nil // there are no more
+		}
+		if err != nil {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
+	}
 }
 
 // check ends the process if a worker cannot go where it must: its next sandbox would get
@@ -247,10 +288,14 @@ func (s *spawner) enter(ns *os.File, kind int) error {
 
 // ownNamespace opens a namespace of the calling thread.
 func (s *spawner) ownNamespace(kind string) (*os.File, error) {
-	name := filepath.Join("thread-self/ns", kind)
+	return s.openProc("thread-self/ns/" + kind)
+}
+
+// openProc opens a file of the host's /proc, from wherever the calling thread is.
+func (s *spawner) openProc(name string) (*os.File, error) {
 	fd, err := unix.Openat(int(s.proc.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open namespace: %w", err)
+		return nil, fmt.Errorf("open /proc/%s: %w", name, err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
@@ -266,6 +311,7 @@ func (s *spawner) cell(id uint64) (*cell, error) {
 	return c, nil
 }
 
+// drop forgets a sandbox. If it was never made, that is not an error.
 func (s *spawner) drop(id uint64) error {
 	s.mu.Lock()
 	c := s.mu.cells[id]
@@ -274,14 +320,8 @@ func (s *spawner) drop(id uint64) error {
 	if c == nil {
 		return nil
 	}
-	return errors.Join(c.mounts.Close(), closeIfAny(c.net))
-}
-
-func closeIfAny(f *os.File) error {
-	if f == nil {
-		return nil
-	}
-	return f.Close()
+	closeAll([]*os.File{c.net})
+	return c.mounts.Close()
 }
 
 // reap collects first processes as they end. It runs as long as the process.

@@ -15,6 +15,10 @@ const (
 	firstUser      = 1_900_000_000 // above what distributions and container runtimes give out
 	usersPerDriver = 1 << 14
 	userRanges     = 1 << 12 // of drivers on one host
+
+	// usersResting is how many freed ids rest before one is given out again: what the kernel
+	// ties to them (such as a network that is being dismantled) lives on for a moment.
+	usersResting = 64
 )
 
 // users gives out user ids of a range that no other driver of the host has.
@@ -25,7 +29,7 @@ type users struct {
 	mu struct {
 		sync.Mutex
 		next int
-		free []int
+		free []int // the longest free first
 	}
 }
 
@@ -44,9 +48,9 @@ func openUsers(seed uint32) (*users, error) {
 func (u *users) take() (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if n := len(u.mu.free); n > 0 {
-		uid := u.mu.free[n-1]
-		u.mu.free = u.mu.free[:n-1]
+	if n := len(u.mu.free); n > usersResting || n > 0 && u.mu.next == usersPerDriver {
+		uid := u.mu.free[0]
+		u.mu.free = u.mu.free[1:]
 		return uid, nil
 	}
 	if u.mu.next == usersPerDriver {

@@ -53,9 +53,10 @@ type setupRequest struct {
 type makeRequest struct {
 	Name    string
 	UID     int
-	Again   bool // in the namespaces that the sandbox already has
-	HostNet bool // in the host's network instead of one of its own
-	Volume  bool // an orderVolume will come
+	Again   bool    // in the namespaces that the sandbox already has
+	HostNet bool    // in the host's network instead of one of its own
+	NAT     *natTie `json:",omitempty"` // of its own network to the outside
+	Volume  bool    // an orderVolume will come
 	Binds   []bind
 }
 

@@ -26,13 +26,15 @@ func newDemoClient(ctx context.Context, url string) *demoClient {
 	return &demoClient{ctx, url, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * demoConcurrency}}}
 }
 
-// call sends a request and decodes the answer, if out is not nil.
+// call sends a request, with a body if in is not nil, and decodes the answer, if out is not nil.
 func (c *demoClient) call(method, path string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return err
+		}
 	}
-	req, err := http.NewRequestWithContext(c.ctx, method, c.url+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(c.ctx, method, c.url+path, &body)
 	if err != nil {
 		return err
 	}
@@ -171,14 +173,17 @@ func (c *demoClient) invoke(name, qualifier string, work time.Duration) answer {
 	return a
 }
 
-// invokeAll makes n calls at the same time.
-func (c *demoClient) invokeAll(name, qualifier string, n int, work time.Duration) []answer {
-	answers := make([]answer, n)
+// volley makes n calls at the same time and delivers the answers as they come.
+func (c *demoClient) volley(name string, n int, work time.Duration) <-chan answer {
+	answers := make(chan answer, n)
 	var all sync.WaitGroup
-	for i := range answers {
-		all.Go(func() { answers[i] = c.invoke(name, qualifier, work) })
+	for range n {
+		all.Go(func() { answers <- c.invoke(name, "", work) })
 	}
-	all.Wait()
+	go func() {
+		all.Wait()
+		close(answers)
+	}()
 	return answers
 }
 
@@ -196,16 +201,6 @@ func (c *demoClient) invokeInTurn(name, qualifier string, n int, work time.Durat
 	return answers
 }
 
-// until calls a function again and again until an answer is as wanted.
-func (c *demoClient) until(wanted func(answer) bool, name string) (answer, error) {
-	var a answer
-	err := c.wait(func() (bool, error) {
-		a = c.invoke(name, "", 0)
-		return wanted(a), a.err
-	})
-	return a, err
-}
-
 // A score is what came of many calls.
 type score struct {
 	ran     int
@@ -215,14 +210,14 @@ type score struct {
 	err     error
 }
 
-func tally(answers []answer) score {
+func tally(answers <-chan answer) score {
 	s := score{refused: map[string][]answer{}}
 	type edge struct {
 		at   float64
 		step int
 	}
 	var edges []edge
-	for _, a := range answers {
+	for a := range answers {
 		switch {
 		case a.err != nil:
 			s.err = a.err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -213,12 +214,12 @@ func codeURL(c *wire.Call, sha256 string) string {
 // code serves a deployment package. Its digest is the secret that allows to read it, as the
 // signature in AWS's presigned URL.
 func (s *server) code(w http.ResponseWriter, r *http.Request) {
-	d, err := store.ParseDigest(r.PathValue("digest"))
-	if err != nil {
+	d, err := hex.DecodeString(r.PathValue("digest"))
+	if err != nil || len(d) != len(store.Digest{}) {
 		http.NotFound(w, r)
 		return
 	}
-	content, err := s.store.Blobs().Open(d)
+	content, err := s.store.Blobs().Open(store.Digest(d))
 	if err != nil {
 		http.NotFound(w, r)
 		return

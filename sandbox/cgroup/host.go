@@ -150,14 +150,14 @@ func (h *Host) openV1(name string, v hierarchy) {
 	}
 }
 
-// Has tells whether the groups of this host have the power of a controller: memory, cpu, pids
-// or freezer.
+// Has tells whether the groups of this host have the power of a controller: memory, cpu,
+// cpuacct, pids or freezer. The unified hierarchy freezes and counts CPU time without any.
 func (h *Host) Has(controller string) bool {
-	return h.at[controller] != "" || controller == "freezer" && h.unified != ""
+	return h.at[controller] != "" || h.unified != "" && (controller == "freezer" || controller == "cpuacct")
 }
 
-// Unified returns the directory of the group in the unified hierarchy, or "".
-func (h *Host) Unified() string { return h.unified }
+// Dirs returns the directories that hold the groups, one per hierarchy.
+func (h *Host) Dirs() []string { return slices.Clone(h.dirs) }
 
 // Freezers returns the directory whose children are groups of the version 1 freezer, or "".
 func (h *Host) Freezers() string {

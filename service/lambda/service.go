@@ -73,11 +73,6 @@ func notFound(format string, args ...any) *lambda.Error {
 	return userError(lambda.CodeResourceNotFound, format, args...)
 }
 
-// validation is the error of AWS's front end for one violated constraint.
-func validation(value, member, constraint string) *lambda.Error {
-	return lambda.Errorf(lambda.CodeValidation, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value, member, constraint)
-}
-
 // supported refuses a request that sets a member weir does nothing with, and flags members
 // that the model does not have.
 func (s *Service) supported(c *wire.Call, in wire.Struct, members ...string) error {
