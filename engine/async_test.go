@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,13 +245,14 @@ func TestEventsSurviveRestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *store.Store) {
 		hang := make(chan struct{})
 		var tried attempts
-		fail := true
+		var fail atomic.Bool
+		fail.Store(true)
 		h := &house{handler: func(f *fake, inv *lambda.Invocation) lambda.Outcome {
 			tried.note(inv)
-			if inv.RequestID == "hangs" && fail {
+			if inv.RequestID == "hangs" && fail.Load() {
 				<-hang
 			}
-			if fail {
+			if fail.Load() {
 				return lambda.Outcome{FunctionError: "Unhandled", Payload: []byte("{}")}
 			}
 			return lambda.Outcome{}
@@ -268,7 +270,7 @@ func TestEventsSurviveRestart(t *testing.T) {
 		if tried.count() != 2 {
 			t.Fatalf("%d attempts before the restart, want 2", tried.count())
 		}
-		fail = false
+		fail.Store(false)
 		e = asyncEngine(t, s, h, &post{})
 		defer e.Close()
 		if pass(0); tried.count() != 3 || tried.ids[2] != "hangs" {
