@@ -49,7 +49,7 @@ type ended struct {
 	told    struct{ destination, deadLetter bool }
 }
 
-func openAsync(e *Engine) (*async, error) {
+func newAsync(e *Engine) *async {
 	a := &async{engine: e, events: e.opt.Store.Events()}
 	a.mu.machine = delivery.NewAsync(asyncSettings)
 	a.mu.queues = newTable[store.EventQueue, delivery.QueueID]()
@@ -59,13 +59,17 @@ func openAsync(e *Engine) (*async, error) {
 	a.mu.armed = delivery.Never
 	a.timer = time.AfterFunc(time.Hour, a.tick)
 	a.timer.Stop()
-	err := a.events.Queues(func(q store.EventQueue) error {
+	return a
+}
+
+// resume takes up the events of earlier times. The functions must be known before.
+func (a *async) resume() error {
+	return a.events.Queues(func(q store.EventQueue) error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.queueLocked(q)
 		return nil
 	})
-	return a, err
 }
 
 // enqueue makes an invocation's event durable and hands it to the machine.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,7 @@ func (p *post) messages() []*Message {
 func asyncEngine(t *testing.T, s *store.Store, h *house, p *post) *Engine {
 	t.Helper()
 	e, err := Open(Options{
-		Store: s, Start: h.start, Logger: slog.New(slog.DiscardHandler),
+		Store: s, Start: h.start, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Account: admission.Account{Limit: 1000, IdleTimeout: time.Hour, MaxAge: 24 * time.Hour},
 		Targets: map[string]Target{"sqs": p.send},
 	})
@@ -92,11 +93,13 @@ func (a *attempts) note(inv *lambda.Invocation) {
 	a.ids = append(a.ids, inv.RequestID)
 }
 
-func (a *attempts) count() int {
+func (a *attempts) list() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.ids)
+	return slices.Clone(a.ids)
 }
+
+func (a *attempts) count() int { return len(a.list()) }
 
 // inBubble runs a test in virtual time, the store included.
 func inBubble(t *testing.T, test func(t *testing.T, s *store.Store)) {
@@ -133,7 +136,7 @@ func TestEventFailsThreeTimes(t *testing.T) {
 				t.Fatalf("%d attempts, want %d", tried.count(), c.want)
 			}
 		}
-		for _, id := range tried.ids {
+		for _, id := range tried.list() {
 			if id != "id-1" {
 				t.Errorf("an attempt has the request id %s", id)
 			}
@@ -273,11 +276,11 @@ func TestEventsSurviveRestart(t *testing.T) {
 		fail.Store(false)
 		e = asyncEngine(t, s, h, &post{})
 		defer e.Close()
-		if pass(0); tried.count() != 3 || tried.ids[2] != "hangs" {
-			t.Errorf("after the restart: %v", tried.ids)
+		if pass(0); tried.count() != 3 || tried.list()[2] != "hangs" {
+			t.Errorf("after the restart: %v", tried.list())
 		}
-		if pass(time.Minute); tried.count() != 4 || tried.ids[3] != "fails" {
-			t.Errorf("a minute later: %v", tried.ids)
+		if pass(time.Minute); tried.count() != 4 || tried.list()[3] != "fails" {
+			t.Errorf("a minute later: %v", tried.list())
 		}
 	})
 }

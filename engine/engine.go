@@ -76,12 +76,13 @@ func Open(opt Options) (*Engine, error) {
 	e := &Engine{opt: opt, began: time.Now(), boots: make(chan struct{}, opt.Boots)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.mu.pools = make(map[lambda.Scope]*pool)
-	var err error
-	if e.async, err = openAsync(e); err != nil {
-		return nil, err
-	}
+	e.async = newAsync(e)
 	e.feedAll(opt.Store.Catalog().Subscribe(e.feed))
 	e.work.Go(e.collect)
+	if err := e.async.resume(); err != nil {
+		e.Close()
+		return nil, err
+	}
 	return e, nil
 }
 

@@ -214,7 +214,7 @@ func TestCallerGivesUp(t *testing.T) {
 	e, s := setUp(t, h, 1)
 	create(t, s, "f")
 	ctx, cancel := context.WithCancel(context.Background())
-	gaveUp := make(chan error)
+	gaveUp := make(chan error, 1)
 	go func() {
 		_, err := e.Invoke(ctx, call("f", ""))
 		gaveUp <- err
