@@ -82,12 +82,10 @@ func (e *Engine) Admit(ctx context.Context, inv *lambda.Invocation) (Grant, erro
 // Enqueue accepts an asynchronous invocation: when it returns, the event is durable. It
 // returns a *lambda.Error if there is nothing to invoke.
 func (e *Engine) Enqueue(ctx context.Context, inv *lambda.Invocation) error {
-	p := e.pool(inv.Scope)
-	p.mu.Lock()
-	_, ok := p.mu.target(inv.Function, inv.Qualifier)
-	p.mu.Unlock()
-	if !ok {
-		return p.missing(inv)
+	if p := e.pool(inv.Scope); !p.knows(inv) {
+		if err := p.missing(inv); err != nil {
+			return err
+		}
 	}
 	return e.async.enqueue(ctx, inv)
 }
@@ -126,7 +124,10 @@ func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (Grant, error
 	target, ok := p.mu.target(inv.Function, inv.Qualifier)
 	if !ok {
 		p.mu.Unlock()
-		return Grant{}, p.missing(inv)
+		if err := p.missing(inv); err != nil {
+			return Grant{}, err
+		}
+		return p.arrive(ctx, inv)
 	}
 	p.mu.last++
 	id := p.mu.last
@@ -223,7 +224,9 @@ func (p *pool) refusal(inv *lambda.Invocation, answer *admission.Effect) error {
 		p.quiet.throttled(p.engine.opt.Logger, inv, t)
 		return t
 	case admission.Fail:
-		return p.missing(inv)
+		if err := p.missing(inv); err != nil {
+			return err
+		}
 	}
 	return errClosing // the pool closed between the grant and its use
 }
@@ -250,7 +253,16 @@ func (e *Engine) Provisioned(s lambda.Scope, function, qualifier string) admissi
 	return p.mu.machine.Provisioned(t)
 }
 
-// missing says why an invocation has no target: there is none, or it cannot be invoked yet.
+// knows returns whether the machine knows the target of an invocation.
+func (p *pool) knows(inv *lambda.Invocation) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.mu.target(inv.Function, inv.Qualifier)
+	return ok
+}
+
+// missing says why an invocation has no target: there is none, or it cannot be invoked yet. If
+// the machine was about to hear of it, missing waits until it did and returns nil.
 func (p *pool) missing(inv *lambda.Invocation) error {
 	qualifier := inv.Qualifier
 	if qualifier == "" {
@@ -260,9 +272,15 @@ func (p *pool) missing(inv *lambda.Invocation) error {
 	if a, ok := store.Aliases.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier)); ok {
 		qualifier = a.Version
 	}
-	if v, ok := store.Versions.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier)); ok && v.State != lambda.Active {
+	v, ok := store.Versions.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier))
+	if ok && v.State != lambda.Active {
 		return lambda.Errorf(lambda.CodeResourceConflict,
 			"The operation cannot be performed at this time. The function is currently in the following state: %s", v.State).With("Type", "User")
+	}
+	if ok {
+		if p.engine.opt.Store.Catalog().Settle(); p.knows(inv) {
+			return nil
+		}
 	}
 	if inv.Qualifier != "" {
 		qualifier = inv.Qualifier

@@ -98,6 +98,12 @@ func (c *Catalog) Subscribe(f func(*Snapshot, []Change)) *Snapshot {
 	return c.Snapshot()
 }
 
+// Settle waits until everyone who subscribed was told of what the snapshot holds.
+func (c *Catalog) Settle() {
+	c.writing <- struct{}{}
+	<-c.writing
+}
+
 // Update changes the catalogue by what f puts and deletes: durably, in one commit, all or
 // nothing. Updates run one at a time. An error of f changes nothing and is returned as it
 // is; readers see the change after it is durable. The context stops an Update while it
