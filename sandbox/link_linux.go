@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -189,9 +188,4 @@ func (l *link) ended() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.closed
-}
-
-// missingPrivilege recognises the errors of a host that does not let namespaces be made.
-func missingPrivilege(err error) bool {
-	return errors.Is(err, syscall.EPERM) || strings.Contains(err.Error(), syscall.EPERM.Error())
 }
