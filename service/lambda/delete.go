@@ -46,6 +46,10 @@ func deleteFunction(tx *store.Tx, t target) {
 		store.Provisioned.Delete(tx, t.scope, name)
 		return true
 	})
+	store.EventInvokes.ScanPrefix(tx, t.scope, prefix, "", func(name string, _ *lambda.EventInvoke) bool {
+		store.EventInvokes.Delete(tx, t.scope, name)
+		return true
+	})
 	store.Aliases.ScanPrefix(tx, t.scope, prefix, "", func(name string, _ *lambda.Alias) bool {
 		store.Aliases.Delete(tx, t.scope, name)
 		return true
@@ -72,6 +76,7 @@ func deleteVersion(tx *store.Tx, t target) error {
 	}
 	name := store.QualifiedName(t.name, t.qualifier)
 	store.Provisioned.Delete(tx, t.scope, name)
+	store.EventInvokes.Delete(tx, t.scope, name)
 	store.Versions.Delete(tx, t.scope, name)
 	return nil
 }
