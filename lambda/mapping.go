@@ -18,9 +18,8 @@ type EventSourceMapping struct {
 	HasFilters      bool     `json:",omitzero"` // filter criteria were given, perhaps empty
 	ReportsFailures bool     `json:",omitzero"` // ReportBatchItemFailures
 
-	State        MappingState      `json:",omitzero"`
-	LastModified time.Time         `json:",omitzero"`
-	Tags         map[string]string `json:",omitzero"`
+	State        MappingState `json:",omitzero"`
+	LastModified time.Time    `json:",omitzero"`
 }
 
 // MappingState is where an event source mapping stands.
