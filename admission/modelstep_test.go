@@ -278,7 +278,7 @@ func (m *model) redecideExcess() {
 
 func (m *model) creationAllowed(f *modelFunction) bool {
 	p := m.account.Profile
-	if p.isClassic() {
+	if p.IsClassic() {
 		ok := m.region.has(m.now, p.burst(), classicPerMinute)
 		if ok {
 			m.region.take(m.now)
