@@ -129,7 +129,7 @@ func (b *bench) latencyOf(f function, echo *process, servers []*server) ([]row, 
 			}
 			rows = append(rows, row{
 				metric:   fmt.Sprintf("added %s, %s, %s, %s", name, f.title, auth, s.mechanism[1:len(s.mechanism)-1]),
-				measured: "+" + micros(median(added)) + " (" + micros(median(with)) + ")",
+				measured: fmt.Sprintf("%+.0f µs (%s)", float64(median(added))/1e3, micros(median(with))),
 				baseline: micros(median(base)),
 				ratio:    times(float64(median(with)) / float64(median(base))),
 				target:   "≤ +" + micros(limit),

@@ -33,6 +33,9 @@ func (r row) verdict() string {
 }
 
 func (r row) String() string {
+	if r.target == "" {
+		return fmt.Sprintf("%s: %s, baseline %s, ratio %s", r.metric, r.measured, r.baseline, r.ratio)
+	}
 	return fmt.Sprintf("%s: %s, baseline %s, ratio %s, target %s: %s", r.metric, r.measured, r.baseline, r.ratio, r.target, r.verdict())
 }
 
