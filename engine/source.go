@@ -14,10 +14,10 @@ type Source interface {
 	// Describe tells what the queue is like, or ErrNoSource.
 	Describe(ctx context.Context) (SourceInfo, error)
 
-	// Receive asks for up to max messages, at most 10, and waits up to 20 s for the first.
+	// Receive asks for up to limit messages, at most 10, and waits up to 20 s for the first.
 	// It returns at once; deliver is called exactly once, on another goroutine, also after
 	// stop. It must hold no goroutine of its own where it can do without.
-	Receive(max int, deliver func([]SourceMessage, error)) (stop func())
+	Receive(limit int, deliver func([]SourceMessage, error)) (stop func())
 
 	// Delete removes received messages, at most 10. One that is gone already is no error.
 	Delete(ctx context.Context, messages []SourceMessage) error

@@ -20,13 +20,15 @@ const lineagePart = "Lineage="
 // for the function and how often the chain of events that led here has invoked it before. A
 // header without a lineage begins one.
 func Hop(trace string, s Scope, function string) (next string, before int) {
-	self := lineageID(s, function)
+	id := lineageID(s, function)
 	if !strings.Contains(trace, lineagePart) {
-		if trace != "" {
-			trace += ";"
+		separator := ";"
+		if trace == "" {
+			separator = ""
 		}
-		return trace + lineagePart + "1:" + self + ":0", 0
+		return trace + separator + lineagePart + "1:" + string(id[:]) + ":0", 0
 	}
+	self := string(id[:])
 	var parts, hops []string
 	for part := range strings.SplitSeq(trace, ";") {
 		if lineage, ok := strings.CutPrefix(part, lineagePart); ok {
@@ -61,7 +63,7 @@ func Hop(trace string, s Scope, function string) (next string, before int) {
 const maxLineage = 32
 
 // lineageID names a function in a lineage: eight hexadecimal digits, as AWS's (FNV-1a).
-func lineageID(s Scope, function string) string {
+func lineageID(s Scope, function string) (id [8]byte) {
 	h := uint32(2166136261)
 	for _, part := range [...]string{s.Account, s.Region, function} {
 		for i := range len(part) {
@@ -69,5 +71,8 @@ func lineageID(s Scope, function string) string {
 		}
 		h = (h ^ ':') * 16777619
 	}
-	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, h))
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], h)
+	hex.Encode(id[:], b[:])
+	return id
 }

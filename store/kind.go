@@ -22,6 +22,8 @@ var (
 	// function itself.
 	EventInvokes = Kind[lambda.EventInvoke]{"eventinvoke"}
 
+	Policies = Kind[lambda.Policy]{"policy"} // by what they belong to, a function without qualifier
+
 	EventSourceMappings = Kind[lambda.EventSourceMapping]{"eventsourcemapping"} // by their UUID
 )
 

@@ -189,6 +189,7 @@ func (s *Service) DeleteAlias(c *wire.Call, in *api.DeleteAliasRequest) error {
 		name := store.QualifiedName(t.name, in.Name.V)
 		store.Provisioned.Delete(tx, t.scope, name)
 		store.EventInvokes.Delete(tx, t.scope, name)
+		store.Policies.Delete(tx, t.scope, name)
 		store.Aliases.Delete(tx, t.scope, name)
 		return nil
 	})
