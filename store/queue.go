@@ -51,6 +51,10 @@ type Message struct {
 	// Delay is that of this message; negative: the queue's.
 	Delay time.Duration
 
+	// Once, if not empty, makes the message a duplicate of one that was sent with it within
+	// five minutes. Unlike Dedup it works for every queue and is not delivered.
+	Once string
+
 	sent  int64    // keeps the age of a moved message; 0: now
 	moved *receipt // where the message comes from, to be marked as moved along with it
 }

@@ -3,24 +3,17 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// A Moving says what becomes of a message that moves to another queue.
-type Moving uint8
+// ErrNoSource tells that a message did not come to its queue from another one.
+var ErrNoSource = errors.New("the message has no source queue")
 
-const (
-	// Redrive is the way to the dead-letter queue: the message keeps its id, and, but for
-	// FIFO queues, its age.
-	Redrive Moving = iota
-	// Restart is the way out of it: the message is as if it were sent anew.
-	Restart
-)
-
-// Move moves at most limit visible messages to another queue, the earliest first, and
-// returns how many it moved. A message is in the other queue durably before it leaves this
+// Move moves at most limit visible messages, the earliest first, to another queue, or if
+// that is nil each to the queue that it came from, and returns how many it moved. A message is in the other queue durably before it leaves this
 // one, and a crash in between neither loses nor doubles it.
 func (q *Queue) Move(to *Queue, limit int) (int, error) {
 	q.mu.Lock()
@@ -32,15 +25,42 @@ func (q *Queue) Move(to *Queue, limit int) (int, error) {
 	q.mu.advance(now)
 	_, left := q.mu.take(1, min(limit, maxRemoves), func(*queued) verdict { return verdictLeave })
 	q.mu.Unlock()
-	return q.move(left, to, Restart)
+	return q.move(left, to)
 }
 
-// move moves messages that have left. Those that could not be moved come back.
-func (q *Queue) move(messages []*queued, to *Queue, how Moving) (int, error) {
-	n, failed := q.copyTo(to, messages, how)
-	if failed != nil {
-		q.queues.log.Error("messages could not be moved", "from", q.ARN(), "to", to.ARN(), "error", failed)
+// move moves messages out of a dead-letter queue: they are as if sent anew.
+func (q *Queue) move(messages []*queued, to *Queue) (int, error) {
+	return q.relocate(messages, func(_ *queued, m *Message) *Queue {
+		source := m.Source
+		m.ID, m.Source = uuid.NewString(), ""
+		if to != nil {
+			return to
+		}
+		name := source[strings.LastIndexByte(source, ':')+1:]
+		from, _ := q.queues.Get(q.Scope, name)
+		return from
+	})
+}
+
+// redrive moves messages to the dead-letter queue: they keep their ids and, but for FIFO
+// queues, their age.
+func (q *Queue) redrive(messages []*queued, to *Queue) {
+	_, err := q.relocate(messages, func(at *queued, m *Message) *Queue {
+		m.Source = q.ARN()
+		if !to.Config().FIFO {
+			m.sent = at.sent
+		}
+		return to
+	})
+	if err != nil {
+		q.queues.log.Error("messages did not reach the dead-letter queue", "from", q.ARN(), "to", to.ARN(), "error", err)
 	}
+}
+
+// relocate moves messages that have left to where pick says, which also changes what must
+// be changed of them. Those that could not be moved come back.
+func (q *Queue) relocate(messages []*queued, pick func(*queued, *Message) *Queue) (int, error) {
+	n, failed := q.copyOut(messages, pick)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.queues.now()
@@ -64,45 +84,46 @@ const (
 	moveBytes    = 128 << 10   // bytes of bodies in one Send, its last message not counted
 )
 
-// copyTo sends messages to another queue, marked as moved, and returns how many were sent.
-func (q *Queue) copyTo(to *Queue, messages []*queued, how Moving) (int, error) {
+// copyOut sends messages to other queues, marked as moved, and returns how many were sent.
+func (q *Queue) copyOut(messages []*queued, pick func(*queued, *Message) *Queue) (int, error) {
 	var chunk []Message
+	var to *Queue // of the chunk
 	sent, bytes := 0, 0
+	flush := func(end int) error {
+		if len(chunk) > 0 {
+			if _, err := to.Send(context.Background(), chunk); err != nil {
+				return err
+			}
+		}
+		for _, m := range messages[sent:end] {
+			m.moved = true // nobody else changes a message that leaves
+		}
+		sent, chunk, bytes = end, nil, 0
+		return nil
+	}
 	for i, m := range messages {
 		message, err := q.body(m.seq)
 		if err != nil {
 			return sent, err
 		}
-		if message != nil { // else it was purged meanwhile
-			chunk = append(chunk, q.moving(to, m, message, how))
-			bytes += len(message.Body)
+		if message == nil {
+			continue // purged meanwhile
 		}
-		if i+1 < len(messages) && len(chunk) < moveMessages && bytes < moveBytes {
-			continue
+		target := pick(m, message)
+		if target == nil {
+			err := flush(i)
+			return sent, errors.Join(ErrNoSource, err)
 		}
-		if len(chunk) > 0 {
-			if _, err := to.Send(context.Background(), chunk); err != nil {
+		if target != to || len(chunk) == moveMessages || bytes >= moveBytes {
+			if err := flush(i); err != nil {
 				return sent, err
 			}
+			to = target
 		}
-		for _, m := range messages[sent : i+1] {
-			m.moved = true // nobody else changes a message that leaves
-		}
-		sent, chunk, bytes = i+1, nil, 0
+		message.moved = &receipt{queue: q.number, seq: m.seq}
+		chunk = append(chunk, *message)
+		bytes += len(message.Body)
 	}
-	return sent, nil
-}
-
-// moving returns what a message becomes in the other queue.
-func (q *Queue) moving(to *Queue, m *queued, message *Message, how Moving) Message {
-	message.moved = &receipt{queue: q.number, seq: m.seq}
-	if how == Restart {
-		message.ID, message.Source = uuid.NewString(), ""
-		return *message
-	}
-	message.Source = q.ARN()
-	if !to.Config().FIFO {
-		message.sent = m.sent
-	}
-	return *message
+	err := flush(len(messages))
+	return sent, err
 }

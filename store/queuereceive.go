@@ -157,7 +157,7 @@ func (q *Queue) take(r *ReceiveRequest, now int64) []lease {
 		_ = q.enqueue(&queueWork{removes: expired}) // it is not closed
 	}
 	if len(dead) > 0 {
-		q.queues.work.Go(func() { q.move(dead, target, Redrive) })
+		q.queues.work.Go(func() { q.redrive(dead, target) })
 	}
 	visibility := r.Visibility
 	if visibility < 0 {

@@ -186,7 +186,7 @@ func (q *Queue) put(b *Batch, w *queueWork, now int64) {
 func (q *Queue) putSend(b *Batch, s *sending, now int64) {
 	m := s.message
 	fifo := q.mu.config.FIFO
-	if deduplicated := fifo && m.Dedup != "" && m.moved == nil; deduplicated {
+	if m.moved == nil && (m.Once != "" || fifo && m.Dedup != "") {
 		s.dedup = newDedupKey(m, q.mu.config.DedupPerGroup)
 		if d, ok := q.mu.dedup[s.dedup]; ok && d.sent > now-int64(DedupWindow) {
 			s.id, s.seq = d.id, d.seq
@@ -220,7 +220,10 @@ func (q *Queue) putSend(b *Batch, s *sending, now int64) {
 
 func newDedupKey(m *Message, perGroup bool) dedupKey {
 	text := m.Dedup
-	if perGroup {
+	switch {
+	case m.Once != "":
+		text = "\x00" + m.Once
+	case perGroup:
 		text = fmt.Sprintf("%d/%s%s", len(m.Group), m.Group, m.Dedup)
 	}
 	sum := sha256.Sum256([]byte(text))
