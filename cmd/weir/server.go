@@ -18,13 +18,13 @@ import (
 	"github.com/weir-run/weir/aws/catalog"
 	"github.com/weir-run/weir/aws/cloudwatch"
 	"github.com/weir-run/weir/aws/sns"
-	"github.com/weir-run/weir/aws/sqs"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
+	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
 )
 
@@ -48,6 +48,7 @@ type server struct {
 	driver  sandbox.Driver
 	host    *environment.Host
 	engine  *engine.Engine
+	queues  *sqsservice.Service
 	http    *http.Server
 	failed  chan error // of http, at most one
 	closers []func(context.Context) error
@@ -132,7 +133,10 @@ func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
 	}).Register(mux)
-	for _, other := range []*wire.Service{&sqs.Wire, &sns.Wire, &cloudwatch.Wire} {
+	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: s.opt.Logger})
+	s.queues.Register(mux)
+	s.closers = append(s.closers, func(context.Context) error { s.queues.Close(); return nil })
+	for _, other := range []*wire.Service{&sns.Wire, &cloudwatch.Wire} {
 		mux.Handle(other, nil, nil)
 	}
 	catalog.Register(mux)
