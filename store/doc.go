@@ -17,6 +17,7 @@
 //	\x00…                           the engine's own
 //	c/account/region/kind/name      catalogue records
 //	a/…                             asynchronous events (events.go)
+//	n/…                             published messages (fanout.go)
 //
 // The data directory:
 //
