@@ -8,16 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
 	"github.com/weir-run/weir/aws/cloudwatch"
-	"github.com/weir-run/weir/aws/sns"
 	"github.com/weir-run/weir/aws/sqs"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
@@ -25,6 +27,7 @@ import (
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
+	snsservice "github.com/weir-run/weir/service/sns"
 	"github.com/weir-run/weir/store"
 )
 
@@ -48,6 +51,7 @@ type server struct {
 	driver  sandbox.Driver
 	host    *environment.Host
 	engine  *engine.Engine
+	sns     *snsservice.Service
 	http    *http.Server
 	failed  chan error // of http, at most one
 	closers []func(context.Context) error
@@ -103,6 +107,14 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, func(context.Context) error { s.engine.Close(); return nil })
+	s.sns, err = snsservice.Open(snsservice.Options{
+		Store: s.store, URL: s.url, Logger: opt.Logger,
+		Targets: snsservice.Targets{Function: s.enqueue},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.closers = append(s.closers, s.http.Shutdown)
@@ -128,10 +140,23 @@ func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
 	}).Register(mux)
-	for _, other := range []*wire.Service{&sqs.Wire, &sns.Wire, &cloudwatch.Wire} {
+	s.sns.Register(mux)
+	for _, other := range []*wire.Service{&sqs.Wire, &cloudwatch.Wire} {
 		mux.Handle(other, nil, nil)
 	}
 	catalog.Register(mux)
+}
+
+// enqueue invokes a function asynchronously: what SNS does with a message.
+func (s *server) enqueue(ctx context.Context, arn string, payload []byte, traceID string) error {
+	n, ok := lambda.ParseFunctionName(arn)
+	if !ok {
+		return lambda.Errorf(lambda.CodeInvalidParameterValue, "%q names no function", arn)
+	}
+	return s.engine.Enqueue(ctx, &lambda.Invocation{
+		Scope: lambda.Scope{Account: n.Account, Region: n.Region}, Function: n.Name, Qualifier: n.Qualifier,
+		Type: lambda.Event, RequestID: uuid.NewString(), TraceID: traceID, Payload: payload, Roll: mathrand.Float64(),
+	})
 }
 
 // functionCredentials returns what functions sign their calls with, and all credentials that
@@ -184,6 +209,7 @@ func (s *server) site() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.SitePrefix+"health", s.health)
 	mux.HandleFunc("GET "+wire.SitePrefix+"code/{digest}", s.code)
+	mux.HandleFunc("GET "+snsservice.CertificatePath, func(w http.ResponseWriter, r *http.Request) { s.sns.Certificate(w, r) })
 	return mux
 }
 
