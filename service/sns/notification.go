@@ -148,7 +148,7 @@ func encode(v any, indent string) ([]byte, error) {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", indent)
 	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode a notification: %w", err)
+		return nil, fmt.Errorf("encode a message: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

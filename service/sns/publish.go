@@ -290,14 +290,14 @@ func (s *Service) add(ctx context.Context, m *message, targets []string) (string
 	if !s.carrier.hasRoom(len(targets)) {
 		return "", none, lookup("ThrottledException", "Rate exceeded: too many deliveries are waiting")
 	}
-	payload, err := json.Marshal(m)
+	payload, err := encode(m, "")
 	if err != nil {
-		return "", none, fmt.Errorf("encode a message: %w", err)
+		return "", none, err
 	}
 	now := time.Now()
 	var once *store.Once
 	if m.topic().isFIFO() && m.Confirm == "" {
-		once = &store.Once{Name: m.topic().arn() + "\x00" + m.Dedup, ID: m.ID, Until: now.Add(dedupWithin).UnixNano()}
+		once = &store.Once{Name: s.dedupName(m), ID: m.ID, Until: now.Add(dedupWithin).UnixNano()}
 	}
 	added, err := s.opt.Store.FanOut().Add(ctx, payload, targets, once, now.UnixNano())
 	if err != nil {
@@ -314,6 +314,16 @@ func (s *Service) add(ctx context.Context, m *message, targets []string) (string
 		return id, none, nil
 	}
 	return id, wire.Some(sequenceNumber(added.Message)), nil
+}
+
+// dedupName is what is published once: the deduplication id in its topic, or in its group if
+// that is the topic's FifoThroughputScope.
+func (s *Service) dedupName(m *message) string {
+	name := m.topic().arn() + "\x00"
+	if t, ok := store.Topics.Get(s.snapshot(), m.Scope, m.Topic); ok && t.Attributes["FifoThroughputScope"] == "MessageGroup" {
+		name += m.Group
+	}
+	return name + "\x00" + m.Dedup
 }
 
 // sequenceNumber has 20 digits, as on AWS.

@@ -182,10 +182,20 @@ func TestFIFO(t *testing.T) {
 	if again := h.ok("SequenceNumber", "Publish", "TopicArn", arn, "Message", "19", "MessageGroupId", "g"); again != last {
 		t.Errorf("a repetition has the sequence number %s, want %s", again, last)
 	}
-	h.until("all are delivered", func() bool { return len(h.mu.queued) == 20 })
-	for i, q := range h.mu.queued {
-		if string(q.Body) != fmt.Sprint(i) || q.GroupID != "g" || len(q.DedupID) != 64 {
-			t.Errorf("message %d: %s, group %s, deduplication %s", i, q.Body, q.GroupID, q.DedupID)
+	h.ok("", "SetTopicAttributes", "TopicArn", arn, "AttributeName", "FifoThroughputScope", "AttributeValue", "MessageGroup")
+	a := h.ok("MessageId", "Publish", "TopicArn", arn, "Message", "x", "MessageGroupId", "a")
+	if b := h.ok("MessageId", "Publish", "TopicArn", arn, "Message", "x", "MessageGroupId", "b"); a == b {
+		t.Error("one group's message repeats another's")
+	}
+	h.until("all are delivered", func() bool { return len(h.mu.queued) == 22 })
+	i := -1
+	for _, q := range h.mu.queued {
+		if q.GroupID != "g" {
+			continue
+		}
+		i++
+		if string(q.Body) != fmt.Sprint(i) || len(q.DedupID) != 64 {
+			t.Errorf("message %d: %s, deduplication %s", i, q.Body, q.DedupID)
 		}
 	}
 }

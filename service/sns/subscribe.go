@@ -16,9 +16,12 @@ import (
 	"github.com/weir-run/weir/store"
 )
 
-// maxSubscriptions bounds those of one topic, so that a fan-out fits one commit. AWS allows
-// 12.5 million.
-const maxSubscriptions = 10_000
+// Bounds of the subscriptions of one topic. A fan-out must fit one commit; AWS allows 12.5
+// million, and 100 to a FIFO topic.
+const (
+	maxSubscriptions     = 4000
+	maxFIFOSubscriptions = 100
+)
 
 // A subscriptionName is a subscription that a request names.
 type subscriptionName struct {
@@ -71,6 +74,10 @@ func (s *Service) Subscribe(c *wire.Call, in *api.SubscribeInput) (*api.Subscrib
 	if !sub.Confirmed {
 		sub.Token = newToken()
 	}
+	limit := maxSubscriptions
+	if n.isFIFO() {
+		limit = maxFIFOSubscriptions
+	}
 	var existing *store.Subscription
 	err = s.update(func(tx *store.Tx) error {
 		if _, _, err := topic(c, tx, in.TopicArn.V); err != nil {
@@ -89,8 +96,8 @@ func (s *Service) Subscribe(c *wire.Call, in *api.SubscribeInput) (*api.Subscrib
 			return invalid("Attributes Reason: Subscription already exists with different attributes")
 		case existing != nil:
 			return nil
-		case count >= maxSubscriptions:
-			return lookup("SubscriptionLimitExceededException", "weir supports "+strconv.Itoa(maxSubscriptions)+" subscriptions of a topic")
+		case count >= limit:
+			return lookup("SubscriptionLimitExceededException", "weir supports "+strconv.Itoa(limit)+" subscriptions of this topic")
 		}
 		store.Subscriptions.Put(tx, n.scope, store.QualifiedName(n.name, sub.ID), sub)
 		return nil

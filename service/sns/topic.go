@@ -89,7 +89,10 @@ func checkTopicAttribute(n topicName, name, value string, creating bool) error {
 	case "FifoThroughputScope":
 		ok = n.isFIFO() && (value == "Topic" || value == "MessageGroup")
 	case "TracingConfig":
-		ok = value == "PassThrough" || value == "Active"
+		if value == "Active" {
+			return invalid("weir does not support the TracingConfig Active")
+		}
+		ok = value == "PassThrough"
 	case "KmsMasterKeyId", "ArchivePolicy":
 		if value != "" {
 			return invalid("weir does not support the attribute %s", name)
