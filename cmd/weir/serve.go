@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -87,6 +88,10 @@ func serveOptions(data string, concurrency int, profile, mechanism, egress strin
 		return serverOptions{}, fmt.Errorf("account concurrency %d is negative", concurrency)
 	case idle <= 0:
 		return serverOptions{}, fmt.Errorf("idle timeout %v is not positive", idle)
+	}
+	data, err = filepath.Abs(data)
+	if err != nil {
+		return serverOptions{}, fmt.Errorf("data directory: %w", err)
 	}
 	return serverOptions{
 		Data:      data,

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -117,6 +117,15 @@ func TestCodeURL(t *testing.T) {
 		if resp, body := get(t, s.url+"/_weir/code/"+path); resp.StatusCode != 404 {
 			t.Errorf("code/%s: %s, %s", path, resp.Status, body)
 		}
+	}
+}
+
+// TestRelativeData is about the default of -data: what is behind it, such as a sandbox, needs
+// an absolute path.
+func TestRelativeData(t *testing.T) {
+	opt, err := serveOptions("weir-data", 1000, "per-function", "auto", "none", time.Minute)
+	if err != nil || !filepath.IsAbs(opt.Data) {
+		t.Errorf("data directory %s, %v", opt.Data, err)
 	}
 }
 

@@ -62,6 +62,10 @@ const (
 	defaultRegion  = "us-east-1"
 )
 
+// sandboxPool is what waits for cold starts: sandboxes without a process, and as soon as a
+// runtime was used its interpreters, started.
+var sandboxPool = sandbox.Pool{ReadyMin: 4, ReadyMax: 32, PrebootMin: 2, PrebootMax: 16}
+
 // openServer opens the parts and serves on a listener.
 func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	s := &server{opt: opt, failed: make(chan error, 1), url: "http://" + l.Addr().String()}
@@ -78,7 +82,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return s.store.Close() })
-	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Logger: opt.Logger})
+	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Pool: sandboxPool, Logger: opt.Logger})
 	if err != nil {
 		return nil, err
 	}
