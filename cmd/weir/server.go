@@ -36,6 +36,7 @@ type serverOptions struct {
 	Egress      sandbox.Egress
 	Auth        wire.Auth
 	Credentials map[string]wire.Credential
+	Source      string // endpoint of the queues that event source mappings poll; empty: weir's own
 	Logger      *slog.Logger
 }
 
@@ -59,6 +60,10 @@ const (
 	defaultRegion  = "us-east-1"
 )
 
+// sandboxPool is what waits for cold starts: sandboxes without a process, and as soon as a
+// runtime was used its interpreters, started.
+var sandboxPool = sandbox.Pool{ReadyMin: 4, ReadyMax: 32, PrebootMin: 2, PrebootMax: 16}
+
 // openServer opens the parts and serves on a listener.
 func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	s := &server{opt: opt, failed: make(chan error, 1), url: "http://" + l.Addr().String()}
@@ -75,7 +80,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return s.store.Close() })
-	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Logger: opt.Logger})
+	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Pool: sandboxPool, Logger: opt.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -96,23 +101,41 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
+	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
 		Store: s.store, Account: opt.Account, Logger: opt.Logger,
-		Start: func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Start:   func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Targets: map[string]engine.Target{"sqs": s.queues.Deliver},
+		Source:  s.source(polling),
 	})
 	if err != nil {
+		stopPolling()
 		return nil, err
 	}
-	s.closers = append(s.closers, func(context.Context) error { s.engine.Close(); return nil })
+	s.closers = append(s.closers, func(ctx context.Context) error {
+		s.engine.Drain(ctx)
+		stopPolling()
+		s.engine.Close()
+		return nil
+	})
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
-	s.closers = append(s.closers, s.http.Shutdown)
+	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve: %w", err)
 		}
 	}()
 	return s, nil
+}
+
+// source finds the queues of event source mappings: weir's own, or those of another endpoint.
+func (s *server) source(polling context.Context) func(arn string) (engine.Source, error) {
+	if s.opt.Source == "" {
+		return s.queues.Source
+	}
+	return func(arn string) (engine.Source, error) { return engine.RemoteQueue(polling, s.opt.Source, arn) }
 }
 
 // endpointURL is where functions find weir: in a sandbox with a network of its own at the
@@ -128,10 +151,9 @@ func (s *server) endpointURL() string {
 func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
+		Targets: map[string]func(string) bool{"sqs": s.queues.Exists},
 	}).Register(mux)
-	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: s.opt.Logger})
 	s.queues.Register(mux)
-	s.closers = append(s.closers, func(context.Context) error { s.queues.Close(); return nil })
 	for _, other := range []*wire.Service{&sns.Wire, &cloudwatch.Wire} {
 		mux.Handle(other, nil, nil)
 	}

@@ -49,6 +49,9 @@ func (s *Service) ReceiveMessage(c *wire.Call, in *api.ReceiveMessageRequest) (*
 	case <-c.Context().Done():
 		cancel()
 		received = <-delivered
+	case <-s.stop.Done():
+		cancel()
+		received = <-delivered
 	}
 	out := &api.ReceiveMessageResult{}
 	for i := range received {

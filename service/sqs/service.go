@@ -58,7 +58,7 @@ func New(opt Options) *Service {
 // Register makes a Mux serve SQS.
 func (s *Service) Register(m *wire.Mux) { api.Register(m, s, nil) }
 
-// Close ends the move tasks that are running. It is idempotent.
+// Close ends the move tasks that are running and the receives that wait. It is idempotent.
 func (s *Service) Close() {
 	s.closing()
 	s.work.Wait()
