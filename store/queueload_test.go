@@ -23,7 +23,7 @@ func TestQueuedMemory(t *testing.T) {
 
 // TestQueueHeads opens and uses a queue of which 98 % were deleted from its head.
 func TestQueueHeads(t *testing.T) {
-	const messages, kept = 50_000, 1_000
+	const messages, kept = 25_000, 500
 	dir := t.TempDir()
 	s := openDir(t, dir)
 	q := createQueue(t, s.Queues(), "q", func(c *QueueConfig) { c.Visibility, c.Retention = time.Hour, time.Hour })

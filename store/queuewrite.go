@@ -276,6 +276,7 @@ func (q *Queue) apply(w *queueWork, now int64, err error) {
 		case err == nil:
 			q.mu.remove(m)
 		default:
+			m.visibleAt = max(m.visibleAt, now+int64(moveRetry))
 			q.mu.place(m, now)
 		}
 	}
