@@ -18,6 +18,7 @@
 //	c/account/region/kind/name      catalogue records
 //	a/…                             asynchronous events (events.go)
 //	m/… d/…                         messages of queues (queuerow.go)
+//	n/…                             published messages (fanout.go)
 //
 // The data directory:
 //

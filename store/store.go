@@ -37,6 +37,7 @@ type Store struct {
 	catalog *Catalog
 	events  *Events
 	queues  *Queues
+	fanOut  *FanOut
 	closed  sync.Once
 	result  error // of Close
 }
@@ -83,6 +84,7 @@ func open(o Options) (*Store, error) {
 	if s.queues, err = openQueues(s.engine, s.catalog, o.Logger); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.fanOut = openFanOut(s.engine)
 	return s, nil
 }
 
@@ -100,6 +102,9 @@ func (s *Store) Events() *Events { return s.events }
 
 // Queues returns the store's message queues.
 func (s *Store) Queues() *Queues { return s.queues }
+
+// FanOut returns the store's published messages.
+func (s *Store) FanOut() *FanOut { return s.fanOut }
 
 // Close waits for the commits and reads under way and gives the directory up. Commits that
 // still wait for their turn, and whatever comes later, fail with ErrClosed; snapshots of the

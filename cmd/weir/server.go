@@ -17,13 +17,13 @@ import (
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
 	"github.com/weir-run/weir/aws/cloudwatch"
-	"github.com/weir-run/weir/aws/sns"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
+	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
 )
@@ -50,6 +50,7 @@ type server struct {
 	host    *environment.Host
 	engine  *engine.Engine
 	queues  *sqsservice.Service
+	sns     *snsservice.Service
 	http    *http.Server
 	failed  chan error // of http, at most one
 	closers []func(context.Context) error
@@ -102,11 +103,12 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil, err
 	}
 	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
+	ready := make(chan struct{}) // closed when there are topics
 	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
 		Store: s.store, Account: opt.Account, Logger: opt.Logger,
 		Start:   func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
-		Targets: map[string]engine.Target{"sqs": s.queues.Deliver},
+		Targets: s.destinations(ready),
 		Source:  s.source(polling),
 	})
 	if err != nil {
@@ -119,6 +121,15 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		s.engine.Close()
 		return nil
 	})
+	s.sns, err = snsservice.Open(snsservice.Options{
+		Store: s.store, URL: s.url, Logger: opt.Logger,
+		Targets: snsservice.Targets{Queue: s.sendToQueue, Function: s.enqueue},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
+	close(ready)
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
@@ -128,14 +139,6 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		}
 	}()
 	return s, nil
-}
-
-// source finds the queues of event source mappings: weir's own, or those of another endpoint.
-func (s *server) source(polling context.Context) func(arn string) (engine.Source, error) {
-	if s.opt.Source == "" {
-		return s.queues.Source
-	}
-	return func(arn string) (engine.Source, error) { return engine.RemoteQueue(polling, s.opt.Source, arn) }
 }
 
 // endpointURL is where functions find weir: in a sandbox with a network of its own at the
@@ -151,12 +154,11 @@ func (s *server) endpointURL() string {
 func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
-		Targets: map[string]func(string) bool{"sqs": s.queues.Exists},
+		Targets: map[string]func(string) bool{"sqs": s.queues.Exists, "sns": s.sns.Exists},
 	}).Register(mux)
 	s.queues.Register(mux)
-	for _, other := range []*wire.Service{&sns.Wire, &cloudwatch.Wire} {
-		mux.Handle(other, nil, nil)
-	}
+	s.sns.Register(mux)
+	mux.Handle(&cloudwatch.Wire, nil, nil)
 	catalog.Register(mux)
 }
 
@@ -210,6 +212,7 @@ func (s *server) site() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.SitePrefix+"health", s.health)
 	mux.HandleFunc("GET "+wire.SitePrefix+"code/{digest}", s.code)
+	mux.HandleFunc("GET "+snsservice.CertificatePath, func(w http.ResponseWriter, r *http.Request) { s.sns.Certificate(w, r) })
 	return mux
 }
 

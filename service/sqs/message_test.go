@@ -194,7 +194,7 @@ func TestDestination(t *testing.T) {
 	h.create("q", "")
 	attributes := []store.MessageAttribute{{Name: "ErrorCode", Type: "Number", Value: "200"}}
 	for range 2 {
-		if err := h.service.Send(context.Background(), scope.ARN("sqs", "q"), "body", attributes, "Root=1", "once"); err != nil {
+		if err := h.service.Send(context.Background(), scope.ARN("sqs", "q"), store.Message{Body: "body", Attributes: attributes, Trace: "Root=1", Once: "once"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -202,7 +202,7 @@ func TestDestination(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	for _, arn := range []string{scope.ARN("sqs", "none"), "arn:aws:sns:us-east-1:111111111111:t", ""} {
-		if err := h.service.Send(context.Background(), arn, "body", nil, "", ""); err == nil {
+		if err := h.service.Send(context.Background(), arn, store.Message{Body: "body"}); err == nil {
 			t.Errorf("%s took a message", arn)
 		}
 	}

@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,27 +65,35 @@ func (s *Service) Close() {
 	s.work.Wait()
 }
 
-// Send delivers a message to the queue of an ARN, as a destination or a dead-letter queue of
-// a function does, and returns when it is durable. A message that is sent again with the
-// same dedupID within five minutes is there once.
-func (s *Service) Send(ctx context.Context, arn, body string, attributes []store.MessageAttribute, traceHeader, dedupID string) error {
-	scope, name, ok := parseARN(arn)
-	if !ok {
-		return fmt.Errorf("send to %s: not the ARN of a queue", arn)
-	}
-	q, ok := s.opt.Queues.Get(scope, name)
-	if !ok {
+// Send sends a message to the queue of an ARN, as other services do, and returns when it is
+// durable. It returns a *lambda.Error if the queue does not take it.
+func (s *Service) Send(ctx context.Context, arn string, m store.Message) error {
+	q, err := s.lookUp(arn)
+	if err != nil {
 		return noQueue()
 	}
-	if q.Config().FIFO {
-		return fmt.Errorf("send to %s: a FIFO queue is no destination", arn)
+	config := q.Config()
+	if config.FIFO != (m.Group != "") {
+		return lambda.Errorf("InvalidParameterValue", "Only messages with a message group can be sent to a FIFO queue, and to no other: %s", arn)
 	}
-	m := store.Message{Body: body, Attributes: attributes, Trace: traceHeader, Sender: scope.Account, Once: dedupID, Delay: -1}
-	if size, limit := sizeOf(&m), maximumSize(q.Config()); size > limit {
+	m.Sender, m.Delay = q.Scope.Account, -1
+	if size, limit := sizeOf(&m), maximumSize(config); size > limit {
 		return tooLong(limit)
 	}
-	_, err := q.Send(ctx, []store.Message{m})
+	_, err = q.Send(ctx, []store.Message{m})
 	return err
+}
+
+// Attribute makes a message attribute; the value of a binary one is given as base64.
+func Attribute(name, dataType, value string) (store.MessageAttribute, error) {
+	if isBinary(dataType) {
+		b, err := base64.StdEncoding.DecodeString(value)
+		if err != nil {
+			return store.MessageAttribute{}, fmt.Errorf("message attribute %s: %w", name, err)
+		}
+		value = string(b)
+	}
+	return store.MessageAttribute{Name: name, Type: dataType, Value: value}, nil
 }
 
 const arnParts = 6

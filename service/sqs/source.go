@@ -116,9 +116,9 @@ func (x *source) Delete(ctx context.Context, messages []engine.SourceMessage) er
 
 // Deliver sends what an asynchronous invocation came to; see engine.Target.
 func (s *Service) Deliver(ctx context.Context, arn string, m *engine.Message) error {
-	attributes := make([]store.MessageAttribute, len(m.Attributes))
-	for i, a := range m.Attributes {
-		attributes[i] = store.MessageAttribute{Name: a.Name, Type: a.Type, Value: a.Value}
+	x := store.Message{Body: string(m.Body), Trace: m.TraceID, Once: m.DedupID}
+	for _, a := range m.Attributes {
+		x.Attributes = append(x.Attributes, store.MessageAttribute{Name: a.Name, Type: a.Type, Value: a.Value})
 	}
-	return s.Send(ctx, arn, string(m.Body), attributes, m.TraceID, m.DedupID)
+	return s.Send(ctx, arn, x)
 }
