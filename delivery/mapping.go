@@ -365,6 +365,7 @@ func (m *Mapping) answered(in MappingInput) {
 		m.release(b)
 		return
 	}
+	m.relieve()
 	failed := make(map[MessageID]bool, len(in.failed))
 	for _, id := range in.failed {
 		failed[id] = true
@@ -404,6 +405,15 @@ func (m *Mapping) refused(b *batch) {
 	m.resting = append(m.resting, nil)
 	copy(m.resting[i+1:], m.resting[i:])
 	m.resting[i] = b
+}
+
+// relieve has the throttled batch that is due first tried again at once: what has just
+// succeeded has left room for it.
+func (m *Mapping) relieve() {
+	if len(m.resting) > 0 {
+		m.waiting = append(m.waiting, m.resting[0])
+		m.resting = m.resting[1:]
+	}
 }
 
 // backOff halves the pollers, and lets them grow again only after a while.
