@@ -103,7 +103,7 @@ type reader struct {
 	to     position // and before it
 	todo   []span
 	found  []Event
-	cut    bool // found had more than was asked for
+	cut    bool  // found had more than was asked for
 	looked int64 // bytes
 	most   int64 // of them
 }
