@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -142,7 +141,7 @@ func (h *Host) Start(spec Spec) *Environment {
 		resume: make(chan struct{}),
 	}
 	e.log = h.opt.Logger.With("function", v.Function, "version", v.Number, "environment", e.id)
-	e.stream = &stream{log: e.log}
+	e.stream = new(stream)
 	e.mu.conns = make(map[*conn]struct{}, 2)
 	e.timer = time.AfterFunc(time.Hour, e.onAlarm)
 	e.timer.Stop()
@@ -251,7 +250,7 @@ func (e *Environment) logNames(now time.Time) (group, stream string) {
 	return group, prefix + "[" + v.Number + "]" + e.id
 }
 
-func (e *Environment) openLog(group, stream string) io.WriteCloser {
+func (e *Environment) openLog(group, stream string) func(time.Time, []byte) {
 	if e.host.opt.OpenLog == nil {
 		return nil
 	}

@@ -2,40 +2,44 @@ package environment
 
 import (
 	"bytes"
-	"io"
-	"log/slog"
 	"math"
 	"strconv"
 	"sync"
 	"time"
 )
 
-// Bounds of a log stream, in bytes.
+// Bounds of a log stream, in bytes where nothing else is said.
 const (
 	maxEvent    = 256 << 10 // one line of a function's output; a longer one is cut in several
 	maxTail     = 4 << 10   // what X-Amz-Log-Type: Tail returns
-	flushBuffer = 32 << 10  // what is held back at most, so that one Write takes several lines
+	flushBuffer = 32 << 10  // what is held back at most
 	keepBuffer  = 64 << 10  // what an environment keeps to use again
+	keepMarks   = 256       // and how many marks
 )
 
 // A stream is the log stream of an environment: the platform's lines and the function's output,
 // in the order in which they happened. Lines are held back for a moment: START goes out
 // together with END and REPORT unless the function prints something or takes long.
 type stream struct {
-	log *slog.Logger
-
 	mu struct {
 		sync.Mutex
-		out     io.WriteCloser // nil once it has failed
-		buf     []byte         // whole events, not yet written
-		partial []byte         // output without its line end
+		out     func(time.Time, []byte) // nil: nobody takes it
+		buf     []byte                  // whole events, not yet written
+		marks   []mark                  // when they happened
+		partial []byte                  // output without its line end
 		tailing bool
 		tail    []byte // the last events since tailing began, at least maxTail of them
 	}
 }
 
+// A mark is where the events of one moment end.
+type mark struct {
+	end int
+	at  time.Time
+}
+
 // attach sets where the stream is written; without, or with nil, everything is dropped.
-func (s *stream) attach(out io.WriteCloser) {
+func (s *stream) attach(out func(time.Time, []byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.out = out
@@ -54,6 +58,7 @@ func (s *stream) event(buf []byte) {
 		s.keep(buf[len(s.mu.buf):])
 	}
 	s.mu.buf = buf
+	s.mu.marks = append(s.mu.marks, mark{len(buf), time.Now()})
 	if len(buf) >= flushBuffer {
 		s.flushLocked()
 	}
@@ -216,10 +221,15 @@ func (s *stream) flushLocked() {
 		return
 	}
 	if s.mu.out != nil {
-		if _, err := s.mu.out.Write(s.mu.buf); err != nil {
-			s.log.Error("writing a function's log; the rest of this stream is lost", "err", err)
-			s.closeLocked()
+		from := 0
+		for _, m := range s.mu.marks {
+			s.mu.out(m.at, s.mu.buf[from:m.end])
+			from = m.end
 		}
+	}
+	s.mu.marks = s.mu.marks[:0]
+	if cap(s.mu.marks) > keepMarks {
+		s.mu.marks = nil
 	}
 	s.mu.buf = s.mu.buf[:0]
 	if cap(s.mu.buf) > keepBuffer {
@@ -227,21 +237,11 @@ func (s *stream) flushLocked() {
 	}
 }
 
-// close writes what is held back and closes the stream.
+// close writes what is held back; what comes later is dropped.
 func (s *stream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endPartial()
 	s.flushLocked()
-	s.closeLocked()
-}
-
-func (s *stream) closeLocked() {
-	if s.mu.out == nil {
-		return
-	}
-	if err := s.mu.out.Close(); err != nil {
-		s.log.Error("closing a function's log", "err", err)
-	}
 	s.mu.out = nil
 }

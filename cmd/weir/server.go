@@ -25,6 +25,7 @@ import (
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
+	logsservice "github.com/weir-run/weir/service/logs"
 	"github.com/weir-run/weir/store"
 )
 
@@ -36,6 +37,7 @@ type serverOptions struct {
 	Egress      sandbox.Egress
 	Auth        wire.Auth
 	Credentials map[string]wire.Credential
+	MaxLogBytes int64 // of all log groups
 	Logger      *slog.Logger
 }
 
@@ -45,6 +47,7 @@ type server struct {
 	url     string
 	report  sandbox.Report
 	store   *store.Store
+	logs    *logsservice.Service
 	driver  sandbox.Driver
 	host    *environment.Host
 	engine  *engine.Engine
@@ -87,9 +90,11 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		Auth: opt.Auth, Credentials: credentials, Account: defaultAccount, Region: defaultRegion,
 		Site: s.site(), Log: opt.Logger,
 	})
-	logs := &logFiles{dir: filepath.Join(opt.Data, "logs")}
+	if err := s.openLogs(); err != nil {
+		return nil, err
+	}
 	s.host, err = environment.Open(environment.Options{
-		Sandboxes: s.driver, Dir: filepath.Join(opt.Data, "runtime"), OpenLog: logs.open,
+		Sandboxes: s.driver, Dir: filepath.Join(opt.Data, "runtime"), OpenLog: s.logs.OpenLog,
 		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: opt.Egress, Logger: opt.Logger,
 	})
 	if err != nil {
@@ -105,6 +110,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	s.closers = append(s.closers, func(context.Context) error { s.engine.Close(); return nil })
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
+	s.http.RegisterOnShutdown(s.logs.EndTails)
 	s.closers = append(s.closers, s.http.Shutdown)
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -112,6 +118,19 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		}
 	}()
 	return s, nil
+}
+
+// openLogs opens the logs. The functions of subscription filters are invoked by the engine, which
+// is opened later and closed before the logs: what it cannot take any more stays in the log.
+func (s *server) openLogs() (err error) {
+	s.logs, err = logsservice.Open(logsservice.Options{
+		Store: s.store, Dir: filepath.Join(s.opt.Data, "logs"), MaxBytes: s.opt.MaxLogBytes, Logger: s.opt.Logger,
+		Enqueue: func(ctx context.Context, inv *lambda.Invocation) error { return s.engine.Enqueue(ctx, inv) },
+	})
+	if err == nil {
+		s.closers = append(s.closers, func(context.Context) error { return s.logs.Close() })
+	}
+	return err
 }
 
 // endpointURL is where functions find weir: in a sandbox with a network of its own at the
@@ -128,6 +147,7 @@ func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
 	}).Register(mux)
+	s.logs.Register(mux)
 	for _, other := range []*wire.Service{&sqs.Wire, &sns.Wire, &cloudwatch.Wire} {
 		mux.Handle(other, nil, nil)
 	}
