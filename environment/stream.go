@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-run/weir/lambda"
 )
 
 // Bounds of a log stream, in bytes where nothing else is said.
@@ -21,6 +24,9 @@ const (
 // in the order in which they happened. Lines are held back for a moment: START goes out
 // together with END and REPORT unless the function prints something or takes long.
 type stream struct {
+	json        *jsonLog // nil: the format is text
+	initialized string   // the type of the environment's INIT
+
 	mu struct {
 		sync.Mutex
 		out     func(time.Time, []byte) // nil: nobody takes it
@@ -54,6 +60,9 @@ func (s *stream) line(text string) {
 
 // event takes over buf, grown by whole events.
 func (s *stream) event(buf []byte) {
+	if len(buf) == len(s.mu.buf) {
+		return // of a level that is not logged
+	}
 	if s.mu.tailing {
 		s.keep(buf[len(s.mu.buf):])
 	}
@@ -90,10 +99,54 @@ func (s *stream) takeTail() []byte {
 	return bytes.Clone(s.mu.tail[max(0, len(s.mu.tail)-maxTail):])
 }
 
+// initStart writes the INIT_START line.
+func (s *stream) initStart(r Runtime, scope lambda.Scope, v *lambda.Version) {
+	if s.json == nil {
+		s.line("INIT_START Runtime Version: " + r.initVersion() + "\tRuntime Version ARN: " + r.VersionARN(scope))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.event(s.json.appendEvent(s.mu.buf, lambda.LogInfo, "platform.initStart", initStartRecord{
+		s.initialized, "init", r.initVersion(), r.VersionARN(scope), v.Function, v.Number,
+	}))
+}
+
+// warn writes a warning about the environment.
+func (s *stream) warn(text string) {
+	if s.json == nil {
+		s.line("WARN " + text)
+		return
+	}
+	s.line(string(mustJSON(struct {
+		Timestamp string          `json:"timestamp"`
+		Level     lambda.LogLevel `json:"level"`
+		Message   string          `json:"message"`
+	}{time.Now().UTC().Format(jsonTime), lambda.LogWarn, text})))
+}
+
+// fault writes how an invocation failed.
+func (s *stream) fault(lines []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.json != nil && len(lines) > 0 {
+		s.endPartial()
+		s.event(s.json.appendEvent(s.mu.buf, lambda.LogWarn, "platform.fault", strings.Join(lines, "\n")))
+		return
+	}
+	for _, line := range lines {
+		s.event(append(append(s.mu.buf, line...), '\n'))
+	}
+}
+
 // start writes the START line.
 func (s *stream) start(requestID, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.json != nil {
+		s.event(s.json.appendEvent(s.mu.buf, lambda.LogInfo, "platform.start", startRecord{requestID, version}))
+		return
+	}
 	b := append(s.mu.buf, "START RequestId: "...)
 	b = append(b, requestID...)
 	b = append(b, " Version: "...)
@@ -106,6 +159,11 @@ func (s *stream) end(r *Report, memoryMB int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endPartial()
+	if s.json != nil {
+		s.event(s.json.appendEnd(s.mu.buf, r, memoryMB))
+		s.flushLocked()
+		return
+	}
 	b := append(s.mu.buf, "END RequestId: "...)
 	b = append(b, r.RequestID...)
 	b = append(b, "\nREPORT RequestId: "...)
@@ -127,11 +185,20 @@ func (s *stream) end(r *Report, memoryMB int) {
 	s.flushLocked()
 }
 
-// initReport writes the INIT_REPORT line. A success has neither phase nor status (AWS writes it
-// for provisioned concurrency only).
+// initReport writes the INIT_REPORT line. A success has neither phase nor status, and AWS writes
+// it for provisioned concurrency only.
 func (s *stream) initReport(d time.Duration, phase string, status Status, errorType string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.json != nil {
+		s.endPartial()
+		s.event(s.json.appendInit(s.mu.buf, initDoneRecord{s.initialized, phase, status, errorType}, d))
+		s.flushLocked()
+		return
+	}
+	if status == Success && s.initialized == onDemand {
+		return
+	}
 	s.endPartial()
 	b := appendMillis(append(s.mu.buf, "INIT_REPORT Init Duration: "...), d)
 	b = append(b, " ms"...)
@@ -189,9 +256,14 @@ func (s *stream) outputLocked(p []byte) {
 			}
 			continue
 		}
-		b := append(s.mu.buf, s.mu.partial...)
-		s.mu.partial = s.mu.partial[:0]
-		s.event(append(b, p[:end]...))
+		if s.json != nil {
+			s.mu.partial = append(s.mu.partial, p[:end]...)
+			s.endJSON()
+		} else {
+			b := append(s.mu.buf, s.mu.partial...)
+			s.mu.partial = s.mu.partial[:0]
+			s.event(append(b, p[:end]...))
+		}
 		p = p[end:]
 	}
 }
@@ -201,12 +273,27 @@ func (s *stream) endPartial() {
 	if len(s.mu.partial) == 0 {
 		return
 	}
+	if s.json != nil {
+		s.mu.partial = append(s.mu.partial, '\n')
+		s.endJSON()
+		return
+	}
 	b := append(s.mu.buf, s.mu.partial...)
 	s.mu.partial = s.mu.partial[:0]
 	if cap(s.mu.partial) > keepBuffer {
 		s.mu.partial = nil
 	}
 	s.event(append(b, '\n'))
+}
+
+// endJSON takes over the lines of output in partial, which end there.
+func (s *stream) endJSON() {
+	b := s.json.appendOutput(s.mu.buf, s.mu.partial)
+	s.mu.partial = s.mu.partial[:0]
+	if cap(s.mu.partial) > keepBuffer {
+		s.mu.partial = nil
+	}
+	s.event(b)
 }
 
 // flush writes what is held back.

@@ -15,7 +15,7 @@ import (
 
 func newTestStream() (*stream, *logStream) {
 	out := new(logStream)
-	s := new(stream)
+	s := &stream{initialized: onDemand}
 	s.attach(out.take)
 	return s, out
 }
