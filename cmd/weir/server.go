@@ -17,8 +17,6 @@ import (
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
 	"github.com/weir-run/weir/aws/cloudwatch"
-	"github.com/weir-run/weir/aws/sns"
-	"github.com/weir-run/weir/aws/sqs"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
@@ -26,6 +24,8 @@ import (
 	"github.com/weir-run/weir/sandbox"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
 	logsservice "github.com/weir-run/weir/service/logs"
+	snsservice "github.com/weir-run/weir/service/sns"
+	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
 )
 
@@ -37,7 +37,8 @@ type serverOptions struct {
 	Egress      sandbox.Egress
 	Auth        wire.Auth
 	Credentials map[string]wire.Credential
-	MaxLogBytes int64 // of all log groups
+	MaxLogBytes int64  // of all log groups
+	Source      string // endpoint of the queues that event source mappings poll; empty: weir's own
 	Logger      *slog.Logger
 }
 
@@ -51,6 +52,8 @@ type server struct {
 	driver  sandbox.Driver
 	host    *environment.Host
 	engine  *engine.Engine
+	queues  *sqsservice.Service
+	sns     *snsservice.Service
 	http    *http.Server
 	failed  chan error // of http, at most one
 	closers []func(context.Context) error
@@ -60,6 +63,10 @@ const (
 	defaultAccount = "000000000000"
 	defaultRegion  = "us-east-1"
 )
+
+// sandboxPool is what waits for cold starts: sandboxes without a process, and as soon as a
+// runtime was used its interpreters, started.
+var sandboxPool = sandbox.Pool{ReadyMin: 4, ReadyMax: 32, PrebootMin: 2, PrebootMax: 16}
 
 // openServer opens the parts and serves on a listener.
 func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
@@ -77,7 +84,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return s.store.Close() })
-	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Logger: opt.Logger})
+	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Pool: sandboxPool, Logger: opt.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +97,9 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		Auth: opt.Auth, Credentials: credentials, Account: defaultAccount, Region: defaultRegion,
 		Site: s.site(), Log: opt.Logger,
 	})
-	if err := s.openLogs(); err != nil {
+	opened := make(chan struct{}) // closed when there is an engine, or will be none
+	defer close(opened)
+	if err := s.openLogs(opened); err != nil {
 		return nil, err
 	}
 	s.host, err = environment.Open(environment.Options{
@@ -100,18 +109,38 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
+	ready := make(chan struct{}) // closed when there are topics
+	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
 		Store: s.store, Account: opt.Account, Logger: opt.Logger,
-		Start: func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Start:   func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Targets: s.destinations(ready),
+		Source:  s.source(polling),
+	})
+	if err != nil {
+		stopPolling()
+		return nil, err
+	}
+	s.closers = append(s.closers, func(ctx context.Context) error {
+		s.engine.Drain(ctx)
+		stopPolling()
+		s.engine.Close()
+		return nil
+	})
+	s.sns, err = snsservice.Open(snsservice.Options{
+		Store: s.store, URL: s.url, Logger: opt.Logger,
+		Targets: snsservice.Targets{Queue: s.sendToQueue, Function: s.enqueue},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, func(context.Context) error { s.engine.Close(); return nil })
+	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
+	close(ready)
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.http.RegisterOnShutdown(s.logs.EndTails)
-	s.closers = append(s.closers, s.http.Shutdown)
+	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve: %w", err)
@@ -121,11 +150,17 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 }
 
 // openLogs opens the logs. The functions of subscription filters are invoked by the engine, which
-// is opened later and closed before the logs: what it cannot take any more stays in the log.
-func (s *server) openLogs() (err error) {
+// is opened later: what is logged before opened is closed waits. It is closed before the logs.
+func (s *server) openLogs(opened <-chan struct{}) (err error) {
 	s.logs, err = logsservice.Open(logsservice.Options{
 		Store: s.store, Dir: filepath.Join(s.opt.Data, "logs"), MaxBytes: s.opt.MaxLogBytes, Logger: s.opt.Logger,
-		Enqueue: func(ctx context.Context, inv *lambda.Invocation) error { return s.engine.Enqueue(ctx, inv) },
+		Enqueue: func(ctx context.Context, arn string, payload []byte) error {
+			<-opened
+			if s.engine == nil {
+				return errors.New("the server did not start")
+			}
+			return s.enqueue(ctx, arn, payload, "")
+		},
 	})
 	if err == nil {
 		s.closers = append(s.closers, func(context.Context) error { return s.logs.Close() })
@@ -146,11 +181,12 @@ func (s *server) endpointURL() string {
 func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
+		Targets: map[string]func(string) bool{"sqs": s.queues.Exists, "sns": s.sns.Exists},
 	}).Register(mux)
 	s.logs.Register(mux)
-	for _, other := range []*wire.Service{&sqs.Wire, &sns.Wire, &cloudwatch.Wire} {
-		mux.Handle(other, nil, nil)
-	}
+	s.queues.Register(mux)
+	s.sns.Register(mux)
+	mux.Handle(&cloudwatch.Wire, nil, nil)
 	catalog.Register(mux)
 }
 
@@ -204,6 +240,7 @@ func (s *server) site() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.SitePrefix+"health", s.health)
 	mux.HandleFunc("GET "+wire.SitePrefix+"code/{digest}", s.code)
+	mux.HandleFunc("GET "+snsservice.CertificatePath, func(w http.ResponseWriter, r *http.Request) { s.sns.Certificate(w, r) })
 	return mux
 }
 

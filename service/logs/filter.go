@@ -7,12 +7,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/store/logs"
@@ -191,15 +188,8 @@ func (s *Service) deliver(x *subscription, b logs.Batch, events []dataEvent) {
 		MessageType: "DATA_MESSAGE", Owner: b.Group.Scope.Account, LogGroup: b.Group.Name, LogStream: b.Stream,
 		SubscriptionFilters: []string{x.Name}, LogEvents: events,
 	})
-	n, ok := lambda.ParseFunctionName(x.Destination)
-	if err == nil && !ok {
-		err = fmt.Errorf("%s names no function", x.Destination)
-	}
 	if err == nil {
-		err = s.opt.Enqueue(context.Background(), &lambda.Invocation{
-			Scope: b.Group.Scope, Function: n.Name, Qualifier: n.Qualifier, Type: lambda.Event,
-			RequestID: uuid.NewString(), Payload: payload, Roll: rand.Float64(),
-		})
+		err = s.opt.Enqueue(context.Background(), x.Destination, payload)
 	}
 	if err != nil {
 		s.opt.Logger.Error("events did not reach the function of a subscription filter", "group", b.Group.Name, "filter", x.Name, "events", len(events), "err", err)

@@ -21,6 +21,12 @@ import (
 
 var scope = lambda.Scope{Account: "111111111111", Region: "us-east-1"}
 
+// An invocation is what a function was sent.
+type invocation struct {
+	arn     string
+	payload []byte
+}
+
 // A harness is the service behind the wire layer.
 type harness struct {
 	*testing.T
@@ -30,7 +36,7 @@ type harness struct {
 
 	mu struct {
 		sync.Mutex
-		invoked []*lambda.Invocation
+		invoked []invocation
 		points  []Datapoint
 		seen    []string
 	}
@@ -47,10 +53,10 @@ func newHarness(t *testing.T) *harness {
 	t.Cleanup(func() { h.store.Close() })
 	h.service, err = Open(Options{
 		Store: h.store, Dir: t.TempDir(), Logger: log,
-		Enqueue: func(_ context.Context, inv *lambda.Invocation) error {
+		Enqueue: func(_ context.Context, arn string, payload []byte) error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.mu.invoked = append(h.mu.invoked, inv)
+			h.mu.invoked = append(h.mu.invoked, invocation{arn, payload})
 			return nil
 		},
 		Emit: func(d Datapoint) {

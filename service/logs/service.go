@@ -23,8 +23,8 @@ type Options struct {
 	Dir      string // of the events
 	MaxBytes int64  // of the events on the disk; 0: logs.DefaultMaxBytes
 
-	// Enqueue invokes a function asynchronously, for subscription filters.
-	Enqueue func(ctx context.Context, inv *lambda.Invocation) error
+	// Enqueue invokes the function of an ARN asynchronously, for subscription filters.
+	Enqueue func(ctx context.Context, arn string, payload []byte) error
 
 	// Emit takes the datapoints of metric filters; nil discards them. It must be quick.
 	Emit func(Datapoint)

@@ -239,7 +239,7 @@ func TestSubscription(t *testing.T) {
 	h.until("the function was invoked", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.mu.invoked) == 1 })
 	inv := h.mu.invoked[0]
 	var event struct{ AWSLogs struct{ Data []byte } }
-	if err := json.Unmarshal(inv.Payload, &event); err != nil {
+	if err := json.Unmarshal(inv.payload, &event); err != nil {
 		t.Fatal(err)
 	}
 	z, err := gzip.NewReader(bytes.NewReader(event.AWSLogs.Data))
@@ -250,9 +250,9 @@ func TestSubscription(t *testing.T) {
 	if err := json.NewDecoder(z).Decode(&m); err != nil {
 		t.Fatal(err)
 	}
-	if inv.Function != "f" || m.MessageType != "DATA_MESSAGE" || m.Owner != scope.Account || m.LogGroup != "g" || m.LogStream != "s" ||
+	if inv.arn != "arn:aws:lambda:us-east-1:111111111111:function:f" || m.MessageType != "DATA_MESSAGE" || m.Owner != scope.Account || m.LogGroup != "g" || m.LogStream != "s" ||
 		len(m.LogEvents) != 2 || m.LogEvents[1].Message != "ERROR 2" || len(m.LogEvents[0].ID) != 56 || m.SubscriptionFilters[0] != "a" {
-		t.Errorf("%+v %+v", inv, m)
+		t.Errorf("%s %+v", inv.arn, m)
 	}
 }
 
