@@ -160,12 +160,11 @@ func parseToken(token string) (*logs.Position, bool, error) {
 }
 
 func (s *Service) exists(id logs.GroupID, stream string) error {
-	list, err := s.logs.Streams(id)
+	has, err := s.logs.HasStream(id, stream)
 	if err != nil {
 		return storeError(err)
 	}
-	_, ok := slices.BinarySearchFunc(list, stream, func(x logs.Stream, name string) int { return strings.Compare(x.Name, name) })
-	if !ok {
+	if !has {
 		return errNoStream
 	}
 	return nil

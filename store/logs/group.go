@@ -90,7 +90,12 @@ func (g *group) load() error {
 	for _, seq := range names {
 		s := &segment{seq: seq, path: segmentPath(g.dir, seq)}
 		g.segments = append(g.segments, s)
-		if err := s.load(g); err != nil {
+		err := s.load(g)
+		if errors.Is(err, os.ErrNotExist) { // the sweep was faster
+			g.segments = g.segments[:len(g.segments)-1]
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}

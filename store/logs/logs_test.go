@@ -113,7 +113,7 @@ func TestReadAgainstModel(t *testing.T) {
 		text string
 	}
 	var model []line
-	for i := range 200 {
+	for i := range 120 {
 		stream := fmt.Sprint("s", rnd.IntN(3))
 		var events []Event
 		for j := range 1 + rnd.IntN(40) {
@@ -127,8 +127,8 @@ func TestReadAgainstModel(t *testing.T) {
 	slices.SortStableFunc(model, func(a, b line) int { return cmp.Compare(a.at, b.at) })
 	for range 2 {
 		for range 60 {
-			q := Query{From: int64(rnd.IntN(2500)), Limit: 1 + rnd.IntN(900), MaxBytes: 100 + rnd.IntN(50000), Backward: rnd.IntN(2) == 0}
-			q.To = q.From + int64(rnd.IntN(2500))
+			q := Query{From: int64(rnd.IntN(1600)), Limit: 1 + rnd.IntN(900), MaxBytes: 100 + rnd.IntN(50000), Backward: rnd.IntN(2) == 0}
+			q.To = q.From + int64(rnd.IntN(1600))
 			s.maxRead = int64(rnd.IntN(500000))
 			only := fmt.Sprint("s", rnd.IntN(4))
 			if only != "s3" {
@@ -279,10 +279,10 @@ func TestRetention(t *testing.T) {
 // When the segments take more than they may, the oldest go.
 func TestDiskLimit(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{MaxBytes: 40 << 20})
+	s := open(t, dir, Options{MaxBytes: 20 << 20})
 	w := s.Writer(testGroup, "a")
 	line := []byte(strings.Repeat("x", 1000) + "\n")
-	for i := range 80 << 10 {
+	for i := range 40 << 10 {
 		w.Append(time.UnixMilli(int64(i)), line)
 		if i%10000 == 0 {
 			_, err := s.Bytes(testGroup) // writes what is pending
@@ -293,12 +293,12 @@ func TestDiskLimit(t *testing.T) {
 	check(t, err)
 	s.sweep(time.Now())
 	files, total := s.files()
-	if total > 40<<20 || total < 16<<20 {
+	if total > 20<<20 || total < 2<<20 {
 		t.Errorf("%d files, %d bytes", len(files), total)
 	}
 	page, err := s.Read(testGroup, Query{To: 1 << 50, Limit: 1, MaxBytes: 1 << 20, Backward: true})
 	check(t, err)
-	if len(page.Events) != 1 || page.Events[0].Time != 80<<10-1 {
+	if len(page.Events) != 1 || page.Events[0].Time != 40<<10-1 {
 		t.Errorf("the last event: %+v", page.Events)
 	}
 }

@@ -236,6 +236,15 @@ func (s *Store) Streams(id GroupID) (streams []Stream, err error) {
 	return streams, err
 }
 
+// HasStream reports whether a group has a stream.
+func (s *Store) HasStream(id GroupID, name string) (has bool, err error) {
+	err = s.use(id, func(g *group) error {
+		_, has = g.streams[name]
+		return nil
+	})
+	return has, err
+}
+
 // Bytes returns the disk space of a group.
 func (s *Store) Bytes(id GroupID) (n int64, err error) {
 	err = s.use(id, func(g *group) error {

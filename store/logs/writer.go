@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -157,10 +158,12 @@ func (s *Store) flushAll() {
 	for _, id := range ids {
 		g := s.group(id)
 		g.mu.Lock()
-		if err := g.load(); err != nil {
+		switch err := g.load(); {
+		case errors.Is(err, ErrGone): // what came meanwhile is for the group that takes its place
+		case err != nil:
 			s.opt.Logger.Error("a log group cannot be used; what is logged there is lost", "group", id.Name, "err", err)
 			s.discardAll(id)
-		} else {
+		default:
 			s.flushLocked(g)
 		}
 		g.mu.Unlock()

@@ -78,6 +78,7 @@ def handler(event, context):
     logging.getLogger().warning("careful")
 """, LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "LogGroup": "structured"})
     functions.invoke(FunctionName="structured", Payload=b"{}")
+    eventually("the invocation is reported", lambda: any("platform.report" in m for m in messages("structured")))
     lines = [json.loads(m) for m in messages("structured")]
     kinds = [x.get("type") or x["level"] for x in lines]
     assert kinds == ["platform.initStart", "platform.start", "WARN", "platform.report"] or \
