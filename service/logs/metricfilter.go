@@ -44,6 +44,8 @@ const (
 // PutMetricFilter makes or changes a metric filter.
 func (s *Service) PutMetricFilter(c *wire.Call, in *api.PutMetricFilterRequest) error {
 	switch {
+	case s.opt.Emit == nil:
+		return lambda.Errorf("InvalidOperationException", "This server has no metrics that a filter could feed.")
 	case in.ApplyOnTransformedLogs.V:
 		return unsupported(c, "applyOnTransformedLogs")
 	case in.FieldSelectionCriteria.V != "":

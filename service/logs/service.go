@@ -26,7 +26,8 @@ type Options struct {
 	// Enqueue invokes the function of an ARN asynchronously, for subscription filters.
 	Enqueue func(ctx context.Context, arn string, payload []byte) error
 
-	// Emit takes the datapoints of metric filters; nil discards them. It must be quick.
+	// Emit takes the datapoints of metric filters. It must be quick. Without it
+	// PutMetricFilter is refused.
 	Emit func(Datapoint)
 
 	// OnEvent sees every event that was written; nil: nobody does. It must be quick, and the

@@ -293,12 +293,22 @@ func TestMetricFilter(t *testing.T) {
 		}
 	}
 	h.ok("DeleteMetricFilter", `{"logGroupName":"g","filterName":"time"}`)
+	h.refuses("DeleteMetricFilter", `{"logGroupName":"g","filterName":"time"}`, "ResourceNotFoundException", "The specified metric filter does not exist.")
 	h.equal(list(h.ok("DescribeMetricFilters", `{"logGroupName":"g"}`), "metricFilters", "filterName"), "count")
 
 	answer := h.ok("TestMetricFilter", `{"filterPattern":"[a, b=2]","logEventMessages":["1 2","1 3","x 2"]}`)
 	if got := fmt.Sprint(answer["matches"]); got != "[map[eventMessage:1 2 eventNumber:1 extractedValues:map[$a:1 $b:2]] map[eventMessage:x 2 eventNumber:3 extractedValues:map[$a:x $b:2]]]" {
 		t.Error(got)
 	}
+}
+
+// A filter that nothing would come of is refused.
+func TestMetricFilterWithoutMetrics(t *testing.T) {
+	h := newHarness(t)
+	h.service.opt.Emit = nil
+	h.ok("CreateLogGroup", `{"logGroupName":"g"}`)
+	h.refuses("PutMetricFilter", `{"logGroupName":"g","filterName":"x","filterPattern":"","metricTransformations":[{"metricName":"m","metricNamespace":"n","metricValue":"1"}]}`,
+		"InvalidOperationException", "This server has no metrics that a filter could feed.")
 }
 
 // A minute of events of which none matches gives the default value, once.
