@@ -213,6 +213,17 @@ func TestFunctionLogs(t *testing.T) {
 	})
 }
 
+// What is no UTF-8 does not spoil an answer.
+func TestBinaryOutput(t *testing.T) {
+	h := newHarness(t)
+	write, err := h.service.OpenLog(scope, "/aws/lambda/f", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(time.Now(), []byte("a\xff\x00\x1bb\u2028\n"))
+	h.equal(list(h.ok("FilterLogEvents", `{"logGroupName":"/aws/lambda/f"}`), "events", "message"), "a\ufffd\x00\x1bb\u2028\n")
+}
+
 func TestSubscription(t *testing.T) {
 	h := newHarness(t)
 	h.stream()

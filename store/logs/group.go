@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ type group struct {
 	id      GroupID
 	dir     string
 	written *atomic.Int64 // the store's
+	log     *slog.Logger
 
 	// mu is held during the I/O of the group: a writer's caller never takes it.
 	mu        sync.Mutex
@@ -86,6 +88,7 @@ func (g *group) load() error {
 	if err != nil {
 		return err
 	}
+	g.malformed = 0
 	g.segments, g.streams, g.numbers = nil, make(map[string]*stream), make(map[*stream]int)
 	for _, seq := range names {
 		s := &segment{seq: seq, path: segmentPath(g.dir, seq)}
@@ -100,6 +103,9 @@ func (g *group) load() error {
 		}
 	}
 	g.loaded = true
+	if g.malformed > 0 {
+		g.log.Warn("lines of a log cannot be read; they are passed over", "group", g.id.Name, "lines", g.malformed)
+	}
 	return nil
 }
 

@@ -317,7 +317,7 @@ func TestDropsAreVisible(t *testing.T) {
 	q := all()
 	q.Match = func(m []byte) bool { return bytes.Contains(m, []byte("dropped")) }
 	got := texts(t, s, q)
-	if want := "a: [weir] 2048 log events (2097152 bytes) were dropped here: they came faster than they could be written\n"; len(got) != 1 || got[0] != want {
+	if want := "a: [weir] 2048 log events (2097152 bytes) were dropped here: they could not be written in time\n"; len(got) != 1 || got[0] != want {
 		t.Errorf("%q", got)
 	}
 	if n := s.pending.Load(); n != 0 {
@@ -420,4 +420,37 @@ func BenchmarkAppend(b *testing.B) {
 		w.Append(now, lines)
 	}
 	b.SetBytes(int64(len(lines)))
+}
+
+// A write that fails loses its events, which are counted in the stream; what comes later goes to
+// another segment. A Put that fails says so.
+func TestWriteFailure(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	put(t, s, "a", event(1, "before"))
+	breakFile := func() {
+		g := s.group(testGroup)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		check(t, g.file.Close())
+	}
+	breakFile()
+	if err := s.Put(testGroup, "a", []Event{event(2, "refused")}); err == nil {
+		t.Error("a Put that was not written is acknowledged")
+	}
+	put(t, s, "a", event(3, "between"))
+	breakFile()
+	w := s.Writer(testGroup, "a")
+	w.Append(time.UnixMilli(4), []byte("lost\n"))
+	_, err := s.Bytes(testGroup) // writes what is pending
+	check(t, err)
+	now := time.Now()
+	w.Append(now, []byte("after\n"))
+	want := []string{"a: before", "a: between", "a: after\n",
+		"a: [weir] 1 log events (5 bytes) were dropped here: they could not be written in time\n"}
+	for range 2 {
+		equal(t, texts(t, s, all()), want)
+		check(t, s.Close())
+		s = open(t, dir, Options{})
+	}
 }

@@ -146,7 +146,7 @@ func (s *Store) group(id GroupID) *group {
 	defer s.mu.Unlock()
 	g, ok := s.mu.groups[id]
 	if !ok {
-		g = &group{id: id, written: &s.written, dir: filepath.Join(s.opt.Dir, id.Scope.Account, id.Scope.Region, dirName(id.Name))}
+		g = &group{id: id, written: &s.written, log: s.opt.Logger, dir: filepath.Join(s.opt.Dir, id.Scope.Account, id.Scope.Region, dirName(id.Name))}
 		s.mu.groups[id] = g
 	}
 	return g

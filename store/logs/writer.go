@@ -231,7 +231,7 @@ func (s *Store) write(g *group, w *Writer, t *taken) (lost int, size int64) {
 		}
 	}
 	if t.dropped > 0 {
-		text := fmt.Sprintf("[weir] %d log events (%d bytes) were dropped here: they came faster than they could be written\n", t.dropped, t.lost)
+		text := fmt.Sprintf("[weir] %d log events (%d bytes) were dropped here: they could not be written in time\n", t.dropped, t.lost)
 		events = append(events, Event{Time: now, Ingested: now, Message: []byte(text)})
 	}
 	put()
