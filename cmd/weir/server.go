@@ -102,11 +102,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err := s.openLogs(opened); err != nil {
 		return nil, err
 	}
-	s.host, err = environment.Open(environment.Options{
-		Sandboxes: s.driver, Dir: filepath.Join(opt.Data, "runtime"), OpenLog: s.logs.OpenLog,
-		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: opt.Egress, Logger: opt.Logger,
-	})
-	if err != nil {
+	if err := s.openHost(mux, keys); err != nil {
 		return nil, err
 	}
 	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
@@ -165,6 +161,15 @@ func (s *server) openLogs(opened <-chan struct{}) (err error) {
 	if err == nil {
 		s.closers = append(s.closers, func(context.Context) error { return s.logs.Close() })
 	}
+	return err
+}
+
+// openHost opens what starts environments.
+func (s *server) openHost(mux *wire.Mux, keys func(lambda.Scope) (string, string, string)) (err error) {
+	s.host, err = environment.Open(environment.Options{
+		Sandboxes: s.driver, Dir: filepath.Join(s.opt.Data, "runtime"), OpenLog: s.logs.OpenLog,
+		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: s.opt.Egress, Logger: s.opt.Logger,
+	})
 	return err
 }
 
