@@ -17,6 +17,7 @@
 //	\x00…                           the engine's own
 //	c/account/region/kind/name      catalogue records
 //	a/…                             asynchronous events (events.go)
+//	t/…                             metrics and the history of alarms (metrics.go)
 //
 // The data directory:
 //

@@ -36,6 +36,7 @@ type Store struct {
 	blobs   *Blobs
 	catalog *Catalog
 	events  *Events
+	metrics *Metrics
 	closed  sync.Once
 	result  error // of Close
 }
@@ -79,6 +80,7 @@ func open(o Options) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.events = openEvents(s.engine)
+	s.metrics = &Metrics{slot: s.engine}
 	return s, nil
 }
 
@@ -93,6 +95,9 @@ func (s *Store) Catalog() *Catalog { return s.catalog }
 
 // Events returns the store's asynchronous events.
 func (s *Store) Events() *Events { return s.events }
+
+// Metrics returns the store's periods of metrics.
+func (s *Store) Metrics() *Metrics { return s.metrics }
 
 // Close waits for the commits and reads under way and gives the directory up. Commits that
 // still wait for their turn, and whatever comes later, fail with ErrClosed; snapshots of the
