@@ -164,7 +164,7 @@ func (m *Machine) uncount(id FunctionID, unmetered bool) {
 // and uses it.
 func (m *Machine) creationAllowed(f *function) bool {
 	p := m.account.Profile
-	if p.isClassic() {
+	if p.IsClassic() {
 		if !m.region.has(m.now, p.burst(), classicPerMinute) {
 			return false
 		}

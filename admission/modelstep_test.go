@@ -278,7 +278,7 @@ func (m *model) redecideExcess() {
 
 func (m *model) creationAllowed(f *modelFunction) bool {
 	p := m.account.Profile
-	if p.isClassic() {
+	if p.IsClassic() {
 		ok := m.region.has(m.now, p.burst(), classicPerMinute)
 		if ok {
 			m.region.take(m.now)
@@ -319,7 +319,7 @@ func (m *model) environment(in Input, e *modelEnv) {
 		m.ripen(e)
 		m.stamp(e, booting)
 		if !v.holding {
-			m.stamp(e, idle)
+			m.rest(e)
 			return
 		}
 		m.complete(e.version)
@@ -341,8 +341,17 @@ func (m *model) complete(id VersionID) {
 	v.holding = false
 	held := m.all(m.fleet(id), provisioned, is(booting))
 	for i := len(held) - 1; i >= 0; i-- {
-		m.stamp(held[i], idle)
+		m.rest(held[i])
 	}
+}
+
+// rest gives a provisioned environment to whoever waits for one.
+func (m *model) rest(e *modelEnv) {
+	if ws := m.waitersOf(e.version, e.generation, forWarm); len(ws) > 0 {
+		m.serve(e, ws[0])
+		return
+	}
+	m.stamp(e, idle)
 }
 
 // serve gives an environment to a waiter.
@@ -369,15 +378,11 @@ func (m *model) booted(e *modelEnv) {
 // finished predicts where an environment goes that has ended its invocation.
 func (m *model) finished(e *modelEnv) {
 	if e.provisioned {
-		ws := m.waitersOf(e.version, e.generation, forWarm)
-		switch {
-		case e.spent:
+		if e.spent {
 			m.retire(e)
-		case len(ws) > 0:
-			m.serve(e, ws[0])
-		default:
-			m.stamp(e, idle)
+			return
 		}
+		m.rest(e)
 		return
 	}
 	soon, cold := m.waitersOf(e.version, e.generation, forAnswered), m.waitersOf(e.version, e.generation, forBoot)

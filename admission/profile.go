@@ -41,7 +41,8 @@ func (p Profile) String() string {
 	return "classic:" + p.region
 }
 
-func (p Profile) isClassic() bool { return p.region != "" }
+// IsClassic reports whether it is the model before November 2023.
+func (p Profile) IsClassic() bool { return p.region != "" }
 
 // Source: AWS Lambda Developer Guide, "Function scaling", June 2022 and 2026.
 const (
@@ -66,7 +67,7 @@ func (p Profile) scaling() rate { return rate{perFunctionBurst, perFunctionRate}
 // allocation is the rate at which provisioned environments of one function are started.
 // AWS names no burst for today's model; one second's worth keeps a small request prompt.
 func (p Profile) allocation() rate {
-	if p.isClassic() {
+	if p.IsClassic() {
 		return rate{3000, 500}
 	}
 	return rate{100, 6000}

@@ -159,7 +159,7 @@ func (m *Machine) throttleRate(inv InvocationID, f *function) {
 }
 
 func (m *Machine) scalingWhy() Why {
-	if p := m.account.Profile; p.isClassic() {
+	if p := m.account.Profile; p.IsClassic() {
 		return Why{Limit: RegionScaling, Value: int(p.burst())}
 	}
 	return Why{Limit: FunctionScaling, Value: perFunctionBurst}

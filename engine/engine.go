@@ -33,6 +33,10 @@ type Options struct {
 	// their ARN, such as "sqs". Functions are the engine's own.
 	Targets map[string]Target
 
+	// Source opens the queue that an event source mapping names by its ARN. It does not block.
+	// Nil: there are no queues.
+	Source func(arn string) (Source, error)
+
 	Logger *slog.Logger
 }
 
@@ -52,6 +56,8 @@ type Engine struct {
 	began time.Time
 	boots chan struct{}
 	async *async
+
+	mappings *mappings
 
 	ctx    context.Context // ends when the engine closes
 	cancel context.CancelFunc
@@ -76,9 +82,10 @@ func Open(opt Options) (*Engine, error) {
 	e := &Engine{opt: opt, began: time.Now(), boots: make(chan struct{}, opt.Boots)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.mu.pools = make(map[lambda.Scope]*pool)
-	e.async = newAsync(e)
+	e.async, e.mappings = newAsync(e), newMappings(e)
 	e.feedAll(opt.Store.Catalog().Subscribe(e.feed))
 	e.work.Go(e.collect)
+	e.mappings.resume()
 	if err := e.async.resume(); err != nil {
 		e.Close()
 		return nil, err
@@ -135,7 +142,9 @@ func (e *Engine) Environments() int {
 // Drain stops taking events from the queue and waits, as long as the context allows, until
 // those being run have ended and what came of them is durable.
 func (e *Engine) Drain(ctx context.Context) {
+	e.mappings.stop()
 	e.async.drain(ctx)
+	e.mappings.drain(ctx)
 }
 
 // Close ends every environment and waits for the engine's goroutines. Invocations in
@@ -144,6 +153,7 @@ func (e *Engine) Drain(ctx context.Context) {
 func (e *Engine) Close() {
 	e.closing.Do(func() {
 		e.async.stop()
+		e.mappings.stop()
 		e.cancel()
 		for _, p := range e.pools() {
 			p.close()
@@ -151,6 +161,7 @@ func (e *Engine) Close() {
 	})
 	e.work.Wait()
 	e.async.work.Wait()
+	e.mappings.wait()
 }
 
 // errClosing is what an invocation gets that still waits when the engine closes.

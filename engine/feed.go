@@ -44,6 +44,8 @@ func (e *Engine) feed(s *store.Snapshot, changes []store.Change) {
 			e.async.feed(s, c.Scope, unqualify(c.Name).function)
 		case store.EventInvokes.Name:
 			e.async.feed(s, c.Scope, unqualify(c.Name).function)
+		case store.EventSourceMappings.Name:
+			e.mappings.feed(s, c.Scope, c.Name)
 		case store.Provisioned.Name:
 			p.feedProvisioned(s, c.Name)
 		}

@@ -96,7 +96,7 @@ const codeRecursion = "RecursiveInvocationException"
 // hop adds the invocation to the lineage of its trace, and stops it if the chain of events
 // that led here has invoked the function too often.
 func (e *Engine) hop(inv *lambda.Invocation) error {
-	next, before := lambda.Hop(inv.TraceID, inv.Scope.FunctionARN(inv.Function, ""))
+	next, before := lambda.Hop(inv.TraceID, inv.Scope, inv.Function)
 	inv.TraceID = next
 	if before < lambda.MaxHops {
 		return nil

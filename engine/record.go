@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,13 +75,11 @@ func newRecord(x delivery.Effect, end *ended, now time.Time) ([]byte, error) {
 		r.ResponseContext = &responseContext{200, out.Version, out.FunctionError}
 		r.ResponsePayload = out.Payload
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(&r); err != nil {
+	b, err := compactJSON(&r)
+	if err != nil {
 		return nil, fmt.Errorf("encode a destination's record: %w", err)
 	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	return b, nil
 }
 
 // dispose tells the destination and the dead-letter queue of an event's end. One that was

@@ -139,19 +139,27 @@ func programNames(dir string) []string {
 }
 
 // What an interpreter prints about itself: version, prefix, program, and for Python the name of
-// the bootstrap compiled for it, which saves the compilation at every start.
+// the bootstrap compiled for it, which saves the compilation at every start. The directory is
+// named by the bootstrap's content, so what an earlier server compiled there still holds for an
+// interpreter of the same magic number.
 const (
 	askPython = `import os, sys
 version = "%d.%d.%d" % sys.version_info[:3]
 name = "bootstrap.py"
 try:
-    import py_compile
+    from _frozen_importlib_external import MAGIC_NUMBER
     compiled = "bootstrap.%s.pyc" % sys.implementation.cache_tag
     path = os.path.join(sys.argv[1], compiled)
-    temporary = "%s.%d" % (path, os.getpid())
-    py_compile.compile(os.path.join(sys.argv[1], name), temporary, "/var/runtime/bootstrap.py", True,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    os.rename(temporary, path)
+    magic = b""
+    if os.path.exists(path):
+        with open(path, "rb") as f:
+            magic = f.read(4)
+    if magic != MAGIC_NUMBER:
+        import py_compile
+        temporary = "%s.%d" % (path, os.getpid())
+        py_compile.compile(os.path.join(sys.argv[1], name), temporary, "/var/runtime/bootstrap.py", True,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        os.rename(temporary, path)
     name = compiled
 except Exception:
     pass

@@ -2,6 +2,7 @@ package environment
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,5 +213,43 @@ func TestPreboot(t *testing.T) {
 	e.spec.Version = &lambda.Version{Environment: map[string]string{"AWS_LAMBDA_EXEC_WRAPPER": "/x"}}
 	if s := e.sandboxSpec("g", "s"); s.Preboot != nil || s.Lang != "" || s.Command[0] != "/var/task/bootstrap" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A bootstrap that an earlier server compiled is used again, unless another Python made it.
+func TestBootstrapIsCompiledOnce(t *testing.T) {
+	dir, err := unpack(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	findInterpreters(dir, log)
+	compiled, err := filepath.Glob(filepath.Join(dir, "*.pyc"))
+	if err != nil || len(compiled) == 0 {
+		t.Skipf("no Python here compiles: %v", err)
+	}
+	path := compiled[0]
+	first, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	findInterpreters(dir, log)
+	again, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(first, again) {
+		t.Error("the second search compiled anew")
+	}
+	if err := os.WriteFile(path, []byte("\x00\x00\x00\x00 of another Python"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	findInterpreters(dir, log)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(string(content), "\x00\x00\x00\x00") {
+		t.Error("what another Python compiled was kept")
 	}
 }

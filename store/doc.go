@@ -17,6 +17,8 @@
 //	\x00…                           the engine's own
 //	c/account/region/kind/name      catalogue records
 //	a/…                             asynchronous events (events.go)
+//	m/… d/…                         messages of queues (queuerow.go)
+//	n/…                             published messages (fanout.go)
 //	t/…                             metrics and the history of alarms (metrics.go)
 //
 // The data directory:

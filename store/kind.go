@@ -21,6 +21,10 @@ var (
 	// EventInvokes are named by what the invocations are sent to; $LATEST stands for the
 	// function itself.
 	EventInvokes = Kind[lambda.EventInvoke]{"eventinvoke"}
+
+	Policies = Kind[lambda.Policy]{"policy"} // by what they belong to, a function without qualifier
+
+	EventSourceMappings = Kind[lambda.EventSourceMapping]{"eventsourcemapping"} // by their UUID
 )
 
 // A Reader is a state of the catalogue to read: a *Snapshot, or a *Tx, which sees its own

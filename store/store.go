@@ -36,6 +36,8 @@ type Store struct {
 	blobs   *Blobs
 	catalog *Catalog
 	events  *Events
+	queues  *Queues
+	fanOut  *FanOut
 	metrics *Metrics
 	closed  sync.Once
 	result  error // of Close
@@ -80,6 +82,10 @@ func open(o Options) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.events = openEvents(s.engine)
+	if s.queues, err = openQueues(s.engine, s.catalog, o.Logger); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.fanOut = openFanOut(s.engine)
 	s.metrics = &Metrics{slot: s.engine}
 	return s, nil
 }
@@ -96,6 +102,12 @@ func (s *Store) Catalog() *Catalog { return s.catalog }
 // Events returns the store's asynchronous events.
 func (s *Store) Events() *Events { return s.events }
 
+// Queues returns the store's message queues.
+func (s *Store) Queues() *Queues { return s.queues }
+
+// FanOut returns the store's published messages.
+func (s *Store) FanOut() *FanOut { return s.fanOut }
+
 // Metrics returns the store's periods of metrics.
 func (s *Store) Metrics() *Metrics { return s.metrics }
 
@@ -105,6 +117,9 @@ func (s *Store) Metrics() *Metrics { return s.metrics }
 // within Scan. Close is idempotent.
 func (s *Store) Close() error {
 	s.closed.Do(func() {
+		if s.queues != nil {
+			s.queues.close()
+		}
 		if err := errors.Join(s.engine.close(), s.dir.close()); err != nil {
 			s.result = fmt.Errorf("close the store: %w", err)
 		}

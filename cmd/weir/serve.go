@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ func (m *Main) serve(ctx context.Context, args []string) error {
 	mechanism := f.String("sandbox", "auto", "what isolates environments: auto, namespace or process")
 	egress := f.String("egress", "none", "network of functions beside weir itself: none, nat or host")
 	idle := f.Duration("idle-timeout", 10*time.Minute, "how long an environment stays idle before it is ended")
+	source := f.String("source-endpoint", "", "`URL` of an SQS-compatible endpoint that event source mappings poll; default: weir's own queues")
 	auth := f.String("auth", "none", "signatures of requests: none (any is accepted) or sigv4 (checked)")
 	credentials := f.String("credentials", "", "`file` of access keys for -auth sigv4: a key id and a secret on each line")
 	level := f.String("log-level", "info", "least level that is logged: debug, info, warn or error")
@@ -43,6 +45,7 @@ func (m *Main) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	opt.Source = *source
 	var logLevel slog.Level
 	if err := logLevel.UnmarshalText([]byte(*level)); err != nil {
 		return usageError{fmt.Errorf("log level %q is none of debug, info, warn, error", *level)}
@@ -87,6 +90,10 @@ func serveOptions(data string, concurrency int, profile, mechanism, egress strin
 		return serverOptions{}, fmt.Errorf("account concurrency %d is negative", concurrency)
 	case idle <= 0:
 		return serverOptions{}, fmt.Errorf("idle timeout %v is not positive", idle)
+	}
+	data, err = filepath.Abs(data)
+	if err != nil {
+		return serverOptions{}, fmt.Errorf("data directory: %w", err)
 	}
 	return serverOptions{
 		Data:      data,

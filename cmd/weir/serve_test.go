@@ -120,6 +120,15 @@ func TestCodeURL(t *testing.T) {
 	}
 }
 
+// TestRelativeData is about the default of -data: what is behind it, such as a sandbox, needs
+// an absolute path.
+func TestRelativeData(t *testing.T) {
+	opt, err := serveOptions("weir-data", 1000, "per-function", "auto", "none", time.Minute)
+	if err != nil || !filepath.IsAbs(opt.Data) {
+		t.Errorf("data directory %s, %v", opt.Data, err)
+	}
+}
+
 func TestIsLoopback(t *testing.T) {
 	for address, want := range map[string]bool{
 		"127.0.0.1:80": true, "127.1.2.3:0": true, "[::1]:80": true, "localhost:80": true,

@@ -17,14 +17,14 @@ import (
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
 	"github.com/weir-run/weir/aws/cloudwatch"
-	"github.com/weir-run/weir/aws/sns"
-	"github.com/weir-run/weir/aws/sqs"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
+	snsservice "github.com/weir-run/weir/service/sns"
+	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
 )
 
@@ -36,6 +36,7 @@ type serverOptions struct {
 	Egress      sandbox.Egress
 	Auth        wire.Auth
 	Credentials map[string]wire.Credential
+	Source      string // endpoint of the queues that event source mappings poll; empty: weir's own
 	Logger      *slog.Logger
 }
 
@@ -48,6 +49,8 @@ type server struct {
 	driver  sandbox.Driver
 	host    *environment.Host
 	engine  *engine.Engine
+	queues  *sqsservice.Service
+	sns     *snsservice.Service
 	http    *http.Server
 	failed  chan error // of http, at most one
 	closers []func(context.Context) error
@@ -57,6 +60,10 @@ const (
 	defaultAccount = "000000000000"
 	defaultRegion  = "us-east-1"
 )
+
+// sandboxPool is what waits for cold starts: sandboxes without a process, and as soon as a
+// runtime was used its interpreters, started.
+var sandboxPool = sandbox.Pool{ReadyMin: 4, ReadyMax: 32, PrebootMin: 2, PrebootMax: 16}
 
 // openServer opens the parts and serves on a listener.
 func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
@@ -74,7 +81,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return s.store.Close() })
-	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Logger: opt.Logger})
+	s.driver, err = sandbox.Open(sandbox.Options{Mechanism: opt.Mechanism, Dir: filepath.Join(opt.Data, "sandbox"), Egress: opt.Egress, Pool: sandboxPool, Logger: opt.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -95,17 +102,37 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
+	ready := make(chan struct{}) // closed when there are topics
+	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
 		Store: s.store, Account: opt.Account, Logger: opt.Logger,
-		Start: func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Start:   func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Targets: s.destinations(ready),
+		Source:  s.source(polling),
+	})
+	if err != nil {
+		stopPolling()
+		return nil, err
+	}
+	s.closers = append(s.closers, func(ctx context.Context) error {
+		s.engine.Drain(ctx)
+		stopPolling()
+		s.engine.Close()
+		return nil
+	})
+	s.sns, err = snsservice.Open(snsservice.Options{
+		Store: s.store, URL: s.url, Logger: opt.Logger,
+		Targets: snsservice.Targets{Queue: s.sendToQueue, Function: s.enqueue},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, func(context.Context) error { s.engine.Close(); return nil })
+	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
+	close(ready)
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
-	s.closers = append(s.closers, s.http.Shutdown)
+	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve: %w", err)
@@ -127,10 +154,11 @@ func (s *server) endpointURL() string {
 func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
+		Targets: map[string]func(string) bool{"sqs": s.queues.Exists, "sns": s.sns.Exists},
 	}).Register(mux)
-	for _, other := range []*wire.Service{&sqs.Wire, &sns.Wire, &cloudwatch.Wire} {
-		mux.Handle(other, nil, nil)
-	}
+	s.queues.Register(mux)
+	s.sns.Register(mux)
+	mux.Handle(&cloudwatch.Wire, nil, nil)
 	catalog.Register(mux)
 }
 
@@ -184,6 +212,7 @@ func (s *server) site() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.SitePrefix+"health", s.health)
 	mux.HandleFunc("GET "+wire.SitePrefix+"code/{digest}", s.code)
+	mux.HandleFunc("GET "+snsservice.CertificatePath, func(w http.ResponseWriter, r *http.Request) { s.sns.Certificate(w, r) })
 	return mux
 }
 

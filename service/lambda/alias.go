@@ -111,13 +111,16 @@ func route(a *lambda.Alias, r *api.AliasRoutingConfiguration) error {
 
 // checkAlias makes sure that an alias points to versions that exist and go together.
 func (s *Service) checkAlias(tx *store.Tx, t target, a *lambda.Alias) error {
+	var points []*lambda.Version
 	for _, number := range []string{a.Version, a.Additional} {
 		if number == "" {
 			continue
 		}
-		if _, ok := store.Versions.Get(tx, t.scope, store.QualifiedName(t.name, number)); !ok {
+		v, ok := store.Versions.Get(tx, t.scope, store.QualifiedName(t.name, number))
+		if !ok {
 			return notFound("Function not found: %s", t.scope.FunctionARN(t.name, number))
 		}
+		points = append(points, v)
 	}
 	switch {
 	case a.Additional == "":
@@ -125,6 +128,10 @@ func (s *Service) checkAlias(tx *store.Tx, t target, a *lambda.Alias) error {
 		return lambda.Errorf(lambda.CodeInvalidParameterValue, "$LATEST is not supported for an alias pointing to more than 1 version")
 	case a.Version == a.Additional:
 		return invalid("Invalid function version %s. Function version %s is already included in routing configuration.", a.Version, a.Version)
+	case points[0].Role != points[1].Role:
+		return invalid("The versions of an alias must have the same execution role: %s and %s differ.", a.Version, a.Additional)
+	case points[0].DeadLetter != points[1].DeadLetter:
+		return invalid("The versions of an alias must have the same dead-letter queue: %s and %s differ.", a.Version, a.Additional)
 	}
 	return nil
 }
@@ -181,6 +188,8 @@ func (s *Service) DeleteAlias(c *wire.Call, in *api.DeleteAliasRequest) error {
 	return s.update(func(tx *store.Tx) error {
 		name := store.QualifiedName(t.name, in.Name.V)
 		store.Provisioned.Delete(tx, t.scope, name)
+		store.EventInvokes.Delete(tx, t.scope, name)
+		store.Policies.Delete(tx, t.scope, name)
 		store.Aliases.Delete(tx, t.scope, name)
 		return nil
 	})

@@ -129,6 +129,9 @@ func listed(v *lambda.Version, arn string) *api.FunctionConfiguration {
 		SnapStart:        &api.SnapStartResponse{ApplyOn: wire.Some("None"), OptimizationStatus: wire.Some("Off")},
 		LoggingConfig:    &api.LoggingConfig{LogFormat: wire.Some("Text"), LogGroup: wire.Some(v.LogGroup)},
 	}
+	if v.DeadLetter != "" {
+		out.DeadLetterConfig = &api.DeadLetterConfig{TargetArn: wire.Some(v.DeadLetter)}
+	}
 	if v.HasEnv {
 		out.Environment = &api.EnvironmentResponse{Variables: v.Environment}
 		if out.Environment.Variables == nil {

@@ -46,6 +46,14 @@ func deleteFunction(tx *store.Tx, t target) {
 		store.Provisioned.Delete(tx, t.scope, name)
 		return true
 	})
+	store.Policies.ScanPrefix(tx, t.scope, prefix, "", func(name string, _ *lambda.Policy) bool {
+		store.Policies.Delete(tx, t.scope, name)
+		return true
+	})
+	store.EventInvokes.ScanPrefix(tx, t.scope, prefix, "", func(name string, _ *lambda.EventInvoke) bool {
+		store.EventInvokes.Delete(tx, t.scope, name)
+		return true
+	})
 	store.Aliases.ScanPrefix(tx, t.scope, prefix, "", func(name string, _ *lambda.Alias) bool {
 		store.Aliases.Delete(tx, t.scope, name)
 		return true
@@ -72,6 +80,8 @@ func deleteVersion(tx *store.Tx, t target) error {
 	}
 	name := store.QualifiedName(t.name, t.qualifier)
 	store.Provisioned.Delete(tx, t.scope, name)
+	store.EventInvokes.Delete(tx, t.scope, name)
+	store.Policies.Delete(tx, t.scope, name)
 	store.Versions.Delete(tx, t.scope, name)
 	return nil
 }

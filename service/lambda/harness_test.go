@@ -29,6 +29,9 @@ type harness struct {
 	url string
 }
 
+// queueARN names the only queue there is.
+const queueARN = "arn:aws:sqs:us-east-1:111111111111:q"
+
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -51,6 +54,7 @@ func newHarness(t *testing.T) *harness {
 		Resolve: func(runtime string) (environment.Runtime, error) {
 			return environment.Runtime{ID: runtime, Language: "provided"}, nil
 		},
+		Targets: map[string]func(string) bool{"sqs": func(arn string) bool { return arn == queueARN }},
 		CodeURL: func(*wire.Call, string) string { return "http://code" },
 	}).Register(mux)
 	server := httptest.NewServer(mux)

@@ -32,7 +32,7 @@ func (s *Service) invoke(c *wire.Call) error {
 	case lambda.DryRun:
 		return s.dryRun(c, inv)
 	case lambda.Event:
-		return lambda.Errorf(lambda.CodeInvalidParameterValue, "weir does not implement the InvocationType Event yet.").With("Type", "User")
+		return s.enqueue(c, inv)
 	}
 	// The function runs on when the client goes away, as on AWS.
 	g, err := s.opt.Engine.Admit(context.WithoutCancel(c.Context()), inv)
@@ -112,7 +112,7 @@ func (s *Service) invocation(c *wire.Call) (*lambda.Invocation, error) {
 		Roll:      rand.Float64(),
 	}
 	if inv.TraceID == "" {
-		inv.TraceID = newTrace(time.Now())
+		inv.TraceID = engine.NewTrace(time.Now())
 	}
 	if kind != "" {
 		inv.Type = lambda.InvocationType(kind)

@@ -34,7 +34,7 @@ func TestInvoke(t *testing.T) {
 		t.Errorf("dry run: %+v", r)
 	}
 	id := "5b0c1d0e-8f6a-4d1c-9a64-0d2f6f5f7d11"
-	if r := h.do("POST", invokePath, "1", "X-Amzn-Requestid: "+id, "X-Amzn-Trace-Id: Root=1-2-3"); r.header.Get("X-Amzn-Requestid") != id || r.header.Get("X-Amzn-Trace-Id") != "Root=1-2-3" {
+	if r := h.do("POST", invokePath, "1", "X-Amzn-Requestid: "+id, "X-Amzn-Trace-Id: Root=1-2-3"); r.header.Get("X-Amzn-Requestid") != id || r.header.Get("X-Amzn-Trace-Id") != "Root=1-2-3;Lineage=1:7dab0677:0" {
 		t.Errorf("given ids: %+v", r.header)
 	}
 }

@@ -29,6 +29,10 @@ type Options struct {
 	// Limit is the concurrent executions of each account and region.
 	Limit int
 
+	// Targets tell whether a destination of asynchronous invocations exists, by the service in
+	// its ARN, such as "sqs".
+	Targets map[string]func(arn string) bool
+
 	// CodeURL returns where a client can fetch a deployment package.
 	CodeURL func(c *wire.Call, sha256 string) string
 

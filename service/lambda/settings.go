@@ -2,6 +2,7 @@ package lambda
 
 import (
 	"maps"
+	"strings"
 
 	api "github.com/weir-run/weir/aws/lambda"
 	"github.com/weir-run/weir/aws/wire"
@@ -16,6 +17,7 @@ type settings struct {
 	environment                         *api.Environment
 	ephemeral                           *api.EphemeralStorage
 	logging                             *api.LoggingConfig
+	deadLetter                          *api.DeadLetterConfig
 }
 
 // applied returns a version with the settings that are given, after checking them.
@@ -38,6 +40,12 @@ func (s *Service) applied(v lambda.Version, set settings) (lambda.Version, error
 		}
 		v.LogGroup = set.logging.LogGroup.Or(v.LogGroup)
 	}
+	if set.deadLetter != nil {
+		if err := s.checkDeadLetter(set.deadLetter.TargetArn.V); err != nil {
+			return v, err
+		}
+		v.DeadLetter = set.deadLetter.TargetArn.V
+	}
 	v.Handler = set.handler.Or(v.Handler)
 	v.Role = set.role.Or(v.Role)
 	v.Description = set.description.Or(v.Description)
@@ -59,6 +67,24 @@ func checkLogging(l *api.LoggingConfig) error {
 	return nil
 }
 
+// checkDeadLetter refuses what cannot be a dead-letter queue; an empty ARN removes it. AWS
+// says of a queue that does not exist what it says of one that the role must not use.
+func (s *Service) checkDeadLetter(arn string) error {
+	if arn == "" {
+		return nil
+	}
+	action := map[string]string{"sqs": "SendMessage on SQS", "sns": "Publish on SNS"}
+	switch service := serviceOf(arn); {
+	case action[service] == "":
+		return invalid("The target of a dead-letter queue must be an SQS queue or an SNS topic: %s", arn)
+	case strings.HasSuffix(arn, ".fifo"):
+		return invalid("The target of a dead-letter queue must not be FIFO: %s", arn)
+	case s.opt.Targets[service] == nil || !s.opt.Targets[service](arn):
+		return invalid("The provided execution role does not have permissions to call %s", action[service])
+	}
+	return nil
+}
+
 // Members of a request that weir does not support are accepted where they ask for nothing:
 // many tools send the default of everything.
 
@@ -76,12 +102,6 @@ func dropDefaultTracing(p **api.TracingConfig) {
 
 func dropDefaultSnapStart(p **api.SnapStart) {
 	if c := *p; c != nil && c.ApplyOn.Or("None") == "None" {
-		*p = nil
-	}
-}
-
-func dropDefaultDeadLetter(p **api.DeadLetterConfig) {
-	if c := *p; c != nil && c.TargetArn.V == "" {
 		*p = nil
 	}
 }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"github.com/google/uuid"
+
+	"github.com/weir-run/weir/engine"
+	"github.com/weir-run/weir/lambda"
+	snsservice "github.com/weir-run/weir/service/sns"
+	sqsservice "github.com/weir-run/weir/service/sqs"
+	"github.com/weir-run/weir/store"
+)
+
+// What leads from one service to another.
+
+// source finds the queues of event source mappings: weir's own, or those of another endpoint.
+func (s *server) source(polling context.Context) func(arn string) (engine.Source, error) {
+	if s.opt.Source == "" {
+		return s.queues.Source
+	}
+	return func(arn string) (engine.Source, error) { return engine.RemoteQueue(polling, s.opt.Source, arn) }
+}
+
+// destinations deliver what asynchronous invocations came to. Topics are opened after the
+// engine, which may have something for them at once: that waits.
+func (s *server) destinations(ready <-chan struct{}) map[string]engine.Target {
+	return map[string]engine.Target{
+		"sqs": s.queues.Deliver,
+		"sns": func(ctx context.Context, arn string, m *engine.Message) error {
+			select {
+			case <-ready:
+				return s.sns.Deliver(ctx, arn, m)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	}
+}
+
+// sendToQueue delivers a published message to a queue.
+func (s *server) sendToQueue(ctx context.Context, arn string, m *snsservice.QueueMessage) error {
+	x := store.Message{Body: string(m.Body), Group: m.GroupID, Dedup: m.DedupID, Trace: m.TraceID}
+	for name, a := range m.Attributes {
+		attribute, err := sqsservice.Attribute(name, a.Type, a.Value)
+		if err != nil {
+			return err
+		}
+		x.Attributes = append(x.Attributes, attribute)
+	}
+	return s.queues.Send(ctx, arn, x)
+}
+
+// enqueue invokes a function asynchronously: what SNS does with a message.
+func (s *server) enqueue(ctx context.Context, arn string, payload []byte, traceID string) error {
+	n, ok := lambda.ParseFunctionName(arn)
+	if !ok {
+		return lambda.Errorf(lambda.CodeInvalidParameterValue, "%q names no function", arn)
+	}
+	return s.engine.Enqueue(ctx, &lambda.Invocation{
+		Scope: lambda.Scope{Account: n.Account, Region: n.Region}, Function: n.Name, Qualifier: n.Qualifier,
+		Type: lambda.Event, RequestID: uuid.NewString(), TraceID: traceID, Payload: payload, Roll: rand.Float64(),
+	})
+}
