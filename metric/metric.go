@@ -18,10 +18,10 @@ const Never = lambda.Never
 
 // How long periods of each resolution are kept (CloudWatch: "Metrics retention").
 const (
-	KeepSeconds = 3 * time.Hour
-	KeepMinutes = 15 * 24 * time.Hour
-	KeepFives   = 63 * 24 * time.Hour
-	KeepHours   = 455 * 24 * time.Hour
+	KeepHighResolution = 3 * time.Hour
+	KeepByMinute = 15 * 24 * time.Hour
+	KeepByFive   = 63 * 24 * time.Hour
+	KeepByHour   = 455 * 24 * time.Hour
 )
 
 // A Dimension is a name and a value that are part of a metric's identity.

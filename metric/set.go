@@ -64,6 +64,16 @@ func (s *Set) Merge(o *Set) {
 	s.values.merge(&o.values)
 }
 
+// average of values lies between them: sixty times 0.7 is 0.7, and not above a threshold of 0.7
+// by an error of rounding. Who gives a statistic set may say what he likes.
+func (s *Set) average() float64 {
+	a := s.Sum / s.Count
+	if s.partial {
+		return a
+	}
+	return min(max(a, s.Min), s.Max)
+}
+
 // Clone returns a set that shares nothing with the original.
 func (s *Set) Clone() Set {
 	c := *s

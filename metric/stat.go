@@ -148,7 +148,7 @@ func (s Stat) Of(set *Set) (float64, bool) {
 	}
 	switch s.kind {
 	case statAverage:
-		return set.Sum / set.Count, true
+		return set.average(), true
 	case statSum:
 		return set.Sum, true
 	case statCount:

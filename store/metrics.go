@@ -47,10 +47,10 @@ type resolution struct {
 }
 
 var (
-	hours   = &resolution{'d', time.Hour, 91 * 24 * time.Hour, metric.KeepHours, nil}
-	fives   = &resolution{'c', 5 * time.Minute, 7 * 24 * time.Hour, metric.KeepFives, hours}
-	minutes = &resolution{'b', time.Minute, 24 * time.Hour, metric.KeepMinutes, fives}
-	seconds = &resolution{'a', time.Second, time.Hour, metric.KeepSeconds, nil}
+	hours   = &resolution{'d', time.Hour, 91 * 24 * time.Hour, metric.KeepByHour, nil}
+	fives   = &resolution{'c', 5 * time.Minute, 7 * 24 * time.Hour, metric.KeepByFive, hours}
+	minutes = &resolution{'b', time.Minute, 24 * time.Hour, metric.KeepByMinute, fives}
+	seconds = &resolution{'a', time.Second, time.Hour, metric.KeepHighResolution, nil}
 
 	resolutions = []*resolution{seconds, minutes, fives, hours}
 )

@@ -16,12 +16,12 @@ import (
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
-	"github.com/weir-run/weir/aws/cloudwatch"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
+	cloudwatchservice "github.com/weir-run/weir/service/cloudwatch"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
 	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
@@ -42,18 +42,20 @@ type serverOptions struct {
 
 // A server is all parts of weir, wired together, in the order in which they were opened.
 type server struct {
-	opt     serverOptions
-	url     string
-	report  sandbox.Report
-	store   *store.Store
-	driver  sandbox.Driver
-	host    *environment.Host
-	engine  *engine.Engine
-	queues  *sqsservice.Service
-	sns     *snsservice.Service
-	http    *http.Server
-	failed  chan error // of http, at most one
-	closers []func(context.Context) error
+	opt      serverOptions
+	url      string
+	report   sandbox.Report
+	store    *store.Store
+	driver   sandbox.Driver
+	host     *environment.Host
+	engine   *engine.Engine
+	queues   *sqsservice.Service
+	sns      *snsservice.Service
+	metrics  *cloudwatchservice.Service
+	recorder store.Recorder
+	http     *http.Server
+	failed   chan error // of http, at most one
+	closers  []func(context.Context) error
 }
 
 const (
@@ -130,6 +132,10 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
 	close(ready)
+	s.metrics = cloudwatchservice.Open(cloudwatchservice.Options{
+		Store: s.store, Recorder: &s.recorder, Publish: s.notify, Invoke: s.alarm, Logger: opt.Logger,
+	})
+	s.closers = append(s.closers, func(context.Context) error { s.metrics.Close(); return nil })
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
@@ -158,7 +164,7 @@ func (s *server) register(mux *wire.Mux) {
 	}).Register(mux)
 	s.queues.Register(mux)
 	s.sns.Register(mux)
-	mux.Handle(&cloudwatch.Wire, nil, nil)
+	s.metrics.Register(mux)
 	catalog.Register(mux)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -62,4 +63,14 @@ func (s *server) enqueue(ctx context.Context, arn string, payload []byte, traceI
 		Scope: lambda.Scope{Account: n.Account, Region: n.Region}, Function: n.Name, Qualifier: n.Qualifier,
 		Type: lambda.Event, RequestID: uuid.NewString(), TraceID: traceID, Payload: payload, Roll: rand.Float64(),
 	})
+}
+
+// notify publishes what an alarm says.
+func (s *server) notify(ctx context.Context, _ lambda.Scope, topicARN, subject, message string) error {
+	return s.sns.Notify(ctx, topicARN, subject, message)
+}
+
+// alarm invokes a function with what an alarm says, as an asynchronous invocation.
+func (s *server) alarm(ctx context.Context, _ lambda.Scope, functionARN string, event []byte) error {
+	return s.enqueue(ctx, functionARN, event, engine.NewTrace(time.Now()))
 }

@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
@@ -67,17 +68,18 @@ func (o *Options) can(arn string) bool {
 
 // Bounds of the actions.
 const (
-	maxActions    = 1024             // that wait
+	maxActions    = 256              // that wait for a worker
 	actionWorkers = 4                // that run at once
 	actionTimeout = 30 * time.Second // of one
 )
 
 // actions performs the actions of alarms beside the loop, so that a slow one delays no alarm.
+// Those of one alarm have one worker, and so their order.
 type actions struct {
-	opt   Options
-	now   func() metric.Instant
-	queue chan action
-	wg    sync.WaitGroup
+	opt    Options
+	now    func() metric.Instant
+	queues [actionWorkers]chan action
+	wg     sync.WaitGroup
 }
 
 type action struct {
@@ -89,30 +91,36 @@ type action struct {
 }
 
 func newActions(opt Options, now func() metric.Instant) *actions {
-	a := &actions{opt: opt, now: now, queue: make(chan action, maxActions)}
-	for range actionWorkers {
-		a.wg.Go(a.work)
+	a := &actions{opt: opt, now: now}
+	for i := range a.queues {
+		a.queues[i] = make(chan action, maxActions)
+		a.wg.Go(func() { a.work(a.queues[i]) })
 	}
 	return a
 }
 
 // close waits for the actions that were queued.
 func (a *actions) close() {
-	close(a.queue)
+	for _, q := range a.queues {
+		close(q)
+	}
 	a.wg.Wait()
 }
 
 // add queues an action; with the queue full it is dropped, and the history tells.
 func (a *actions) add(x action) {
+	worker := maphash.String(hashSeed, x.scope.String()+x.alarm) % actionWorkers
 	select {
-	case a.queue <- x:
+	case a.queues[worker] <- x:
 	default:
 		a.report(x, fmt.Errorf("%d actions wait already", maxActions))
 	}
 }
 
-func (a *actions) work() {
-	for x := range a.queue {
+var hashSeed = maphash.MakeSeed()
+
+func (a *actions) work(queue chan action) {
+	for x := range queue {
 		a.report(x, a.perform(x))
 	}
 }

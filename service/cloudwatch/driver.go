@@ -85,14 +85,31 @@ func (d *driver) all() []*account {
 func (d *driver) step(a *account, inputs ...metric.Input) {
 	a.mu.Lock()
 	before := len(a.mu.queue)
+	now := a.present(d.now())
 	for _, in := range inputs {
-		a.mu.queue = a.mu.machine.Step(d.now(), in, a.mu.queue)
+		a.mu.queue = a.mu.machine.Step(now, in, a.mu.queue)
 	}
 	more := len(a.mu.queue) > before
 	a.mu.Unlock()
 	if more {
 		d.rouse()
 	}
+}
+
+// present is the time for an input. A boundary that is due waits for the loop, which hands over
+// what the recorder gathered before it passes one. The caller holds mu.
+func (a *account) present(now metric.Instant) metric.Instant {
+	if due, ok := a.mu.machine.Deadline(); ok {
+		now = min(now, due-1)
+	}
+	return now
+}
+
+// tick lets a machine pass the boundaries that are due.
+func (d *driver) tick(a *account) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.queue = a.mu.machine.Step(d.now(), metric.Tick(), a.mu.queue)
 }
 
 func (d *driver) rouse() {
@@ -137,7 +154,7 @@ func (d *driver) drain() {
 		a := d.account(s.Scope)
 		a.mu.Lock()
 		a.note(s.Key, s.Metric, d.now())
-		a.mu.queue = a.mu.machine.Step(d.now(), metric.Put(s.Key, start, set, false), a.mu.queue)
+		a.mu.queue = a.mu.machine.Step(a.present(d.now()), metric.Put(s.Key, start, set, false), a.mu.queue)
 		a.mu.Unlock()
 	})
 }
@@ -153,7 +170,7 @@ func (d *driver) loop() {
 		case <-timer.C:
 			d.drain()
 			for _, a := range d.all() {
-				d.step(a, metric.Tick())
+				d.tick(a)
 			}
 		case <-d.wake:
 		case waiting = <-d.sync:
@@ -301,7 +318,7 @@ func (d *driver) load(a *account, e metric.Effect) {
 			closed = append(closed, x.Period)
 		}
 	}
-	a.mu.queue = a.mu.machine.Step(now, metric.Loaded(e.Key, closed), a.mu.queue)
+	a.mu.queue = a.mu.machine.Step(a.present(now), metric.Loaded(e.Key, closed), a.mu.queue)
 }
 
 // expire drops old periods, once a day and at the start.

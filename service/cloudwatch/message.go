@@ -67,7 +67,7 @@ type trigger struct {
 	StatisticType      string             `json:"StatisticType,omitempty"`
 	Statistic          string             `json:"Statistic,omitempty"`
 	ExtendedStatistic  string             `json:"ExtendedStatistic,omitempty"`
-	Unit               *string            `json:"Unit,omitempty"`
+	Unit               any                `json:"Unit,omitempty"` // *string; null is written, absence not
 	Dimensions         []triggerDimension `json:"Dimensions,omitempty"`
 	Period             int                `json:"Period"`
 	EvaluationPeriods  int                `json:"EvaluationPeriods"`
@@ -133,6 +133,7 @@ func (r *alarmRecord) trigger() *trigger {
 		if t.Statistic == "" {
 			t.StatisticType, t.ExtendedStatistic = "ExtendedStatistic", r.Stat
 		}
+		t.Unit = (*string)(nil)
 		if r.Unit != "" {
 			t.Unit = &r.Unit
 		}
