@@ -16,17 +16,18 @@ import (
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
-	"github.com/weir-run/weir/aws/cloudwatch"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
+	cloudwatchservice "github.com/weir-run/weir/service/cloudwatch"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
 	logsservice "github.com/weir-run/weir/service/logs"
 	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
+	"github.com/weir-run/weir/store/logs"
 )
 
 // serverOptions are what a server is made of.
@@ -44,19 +45,21 @@ type serverOptions struct {
 
 // A server is all parts of weir, wired together, in the order in which they were opened.
 type server struct {
-	opt     serverOptions
-	url     string
-	report  sandbox.Report
-	store   *store.Store
-	logs    *logsservice.Service
-	driver  sandbox.Driver
-	host    *environment.Host
-	engine  *engine.Engine
-	queues  *sqsservice.Service
-	sns     *snsservice.Service
-	http    *http.Server
-	failed  chan error // of http, at most one
-	closers []func(context.Context) error
+	opt      serverOptions
+	url      string
+	report   sandbox.Report
+	store    *store.Store
+	logs     *logsservice.Service
+	driver   sandbox.Driver
+	host     *environment.Host
+	engine   *engine.Engine
+	queues   *sqsservice.Service
+	sns      *snsservice.Service
+	metrics  *cloudwatchservice.Service
+	recorder store.Recorder
+	http     *http.Server
+	failed   chan error // of http, at most one
+	closers  []func(context.Context) error
 }
 
 const (
@@ -133,6 +136,10 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
 	close(ready)
+	s.metrics = cloudwatchservice.Open(cloudwatchservice.Options{
+		Store: s.store, Recorder: &s.recorder, Publish: s.notify, Invoke: s.alarm, Logger: opt.Logger,
+	})
+	s.closers = append(s.closers, func(context.Context) error { s.metrics.Close(); return nil })
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.http.RegisterOnShutdown(s.logs.EndTails)
@@ -156,6 +163,14 @@ func (s *server) openLogs(opened <-chan struct{}) (err error) {
 				return errors.New("the server did not start")
 			}
 			return s.enqueue(ctx, arn, payload, "")
+		},
+		Emit: s.emit,
+		OnEvent: func(scope lambda.Scope, _, _ string, e logs.Event) {
+			select {
+			case <-opened:
+				s.embedded(scope, e)
+			default: // no function has run yet
+			}
 		},
 	})
 	if err == nil {
@@ -191,7 +206,7 @@ func (s *server) register(mux *wire.Mux) {
 	s.logs.Register(mux)
 	s.queues.Register(mux)
 	s.sns.Register(mux)
-	mux.Handle(&cloudwatch.Wire, nil, nil)
+	s.metrics.Register(mux)
 	catalog.Register(mux)
 }
 
