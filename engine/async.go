@@ -27,6 +27,7 @@ type async struct {
 		ofFunc  map[functionKey][]delivery.QueueID
 		running int // attempts
 		fresh   freshEvents
+		depth   map[delivery.QueueID]int    // events not settled
 		ended   map[delivery.EventID]*ended // waiting for their destination
 		armed   delivery.Instant
 		stopped bool
@@ -55,6 +56,7 @@ func newAsync(e *Engine) *async {
 	a.mu.queues = newTable[store.EventQueue, delivery.QueueID]()
 	a.mu.ofFunc = make(map[functionKey][]delivery.QueueID)
 	a.mu.fresh.events = make(map[uint64]*store.Event)
+	a.mu.depth = make(map[delivery.QueueID]int)
 	a.mu.ended = make(map[delivery.EventID]*ended)
 	a.mu.armed = delivery.Never
 	a.timer = time.AfterFunc(time.Hour, a.tick)
@@ -65,9 +67,13 @@ func newAsync(e *Engine) *async {
 // resume takes up the events of earlier times. The functions must be known before.
 func (a *async) resume() error {
 	return a.events.Queues(func(q store.EventQueue) error {
+		n, err := a.events.Count(q)
+		if err != nil {
+			return err
+		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.queueLocked(q)
+		a.mu.depth[a.queueLocked(q)] = n
 		return nil
 	})
 }
@@ -85,7 +91,9 @@ func (a *async) enqueue(ctx context.Context, inv *lambda.Invocation) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mu.fresh.put(entry.Event, x)
-	a.stepLocked(delivery.Enqueued(a.queueLocked(x.Queue), machineEntry(entry)))
+	id := a.queueLocked(x.Queue)
+	a.mu.depth[id]++
+	a.stepLocked(delivery.Enqueued(id, machineEntry(entry)))
 	return nil
 }
 
@@ -196,6 +204,7 @@ func (a *async) performLocked(x delivery.Effect) {
 		}
 		a.work.Go(func() { a.dispose(x, q, end) })
 	case delivery.Settle:
+		a.mu.depth[x.Queue]--
 		delete(a.mu.ended, x.Event)
 		a.mu.fresh.take(uint64(x.Event))
 		a.work.Go(func() { a.settle(x, q) })

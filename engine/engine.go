@@ -85,6 +85,7 @@ func Open(opt Options) (*Engine, error) {
 	e.async, e.mappings = newAsync(e), newMappings(e)
 	e.feedAll(opt.Store.Catalog().Subscribe(e.feed))
 	e.work.Go(e.collect)
+	e.work.Go(e.sample)
 	e.mappings.resume()
 	if err := e.async.resume(); err != nil {
 		e.Close()

@@ -40,6 +40,7 @@ type Grant struct {
 	effect      admission.Effect
 	environment Environment
 	version     string
+	tally       *tally
 }
 
 // Version is the version that runs: $LATEST or a number.
@@ -64,6 +65,9 @@ func (g *Grant) Run(w lambda.Response) lambda.Outcome {
 	}
 	// Before the caller hears the answer and calls again.
 	g.pool.step(admission.Answered(g.effect.Environment, g.effect.Invocation))
+	if out.FunctionError != "" {
+		g.pool.erred(g.tally)
+	}
 	out.Cold, out.Provisioned = g.effect.Cold, g.effect.IsProvisioned
 	if out.Cold {
 		out.Why = g.Cold()
@@ -216,14 +220,17 @@ func (p *pool) grantedLocked(inv *lambda.Invocation, answer *admission.Effect) (
 	if s == nil {
 		return Grant{}, false
 	}
-	return Grant{p, inv, *answer, s.environment, s.boot.version.Number}, true
+	s.busy = true
+	p.grantLocked(s.boot.tally, answer)
+	return Grant{p, inv, *answer, s.environment, s.boot.version.Number, s.boot.tally}, true
 }
 
 // refusal turns the answer to an arrival into its error.
 func (p *pool) refusal(inv *lambda.Invocation, answer *admission.Effect) error {
 	switch answer.Do {
 	case admission.Throttle:
-		t := &Throttle{answer.Reason, p.explain(answer.Why)}
+		holder := p.throttled(inv.Function, answer)
+		t := &Throttle{answer.Reason, answer.Why.Text(func(admission.FunctionID) string { return holder })}
 		p.quiet.throttled(p.engine.opt.Logger, inv, t)
 		return t
 	case admission.Fail:
