@@ -15,6 +15,7 @@ var Wire = wire.Service{
 	TypeSpace:      "com.amazonaws.application-autoscaling",
 	Protocols:      wire.JSON11,
 	ValidationCode: "ValidationException",
+	InternalCode:   "InternalServiceException",
 	Operations: []wire.Operation{
 		{Name: "DeleteScalingPolicy", Served: true},
 		{Name: "DeleteScheduledAction", Served: true},

@@ -14,7 +14,8 @@ var Wire = wire.Service{
 	Version:        "2019-06-24",
 	TypeSpace:      "com.amazonaws.service-quotas",
 	Protocols:      wire.JSON11,
-	ValidationCode: "ValidationException",
+	ValidationCode: "IllegalArgumentException",
+	InternalCode:   "ServiceException",
 	Operations: []wire.Operation{
 		{Name: "AssociateServiceQuotaTemplate"},
 		{Name: "CreateSupportCase"},

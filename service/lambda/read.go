@@ -127,7 +127,7 @@ func (s *Service) GetAccountSettings(c *wire.Call, _ *api.GetAccountSettingsRequ
 	})
 	return &api.GetAccountSettingsResponse{
 		AccountLimit: &api.AccountLimit{
-			TotalCodeSize:                  wire.Some(int64(maxTotalCode)),
+			TotalCodeSize:                  wire.Some(int64(lambda.MaxTotalCode)),
 			CodeSizeUnzipped:               wire.Some(int64(lambda.MaxUnzipped)),
 			CodeSizeZipped:                 wire.Some(int64(lambda.MaxZip)),
 			ConcurrentExecutions:           wire.Some(int32(limit)),
@@ -136,6 +136,3 @@ func (s *Service) GetAccountSettings(c *wire.Call, _ *api.GetAccountSettingsRequ
 		AccountUsage: &api.AccountUsage{TotalCodeSize: wire.Some(size), FunctionCount: wire.Some(functions)},
 	}, nil
 }
-
-// maxTotalCode is the quota on the code of all versions in an account and region, in bytes.
-const maxTotalCode = 300 << 30
