@@ -21,7 +21,8 @@ type Options struct {
 	Store *store.Store
 	Start Starter
 
-	// Account is what applies to every account and region.
+	// Account is what applies to every account and region; a limit in the catalogue goes before
+	// Account.Limit.
 	Account admission.Account
 
 	// Boots is how many environments boot at a time; more wait. A boot has the whole

@@ -45,7 +45,7 @@ type slot struct {
 
 func newPool(e *Engine, s lambda.Scope) *pool {
 	p := &pool{engine: e, scope: s}
-	p.mu.machine = admission.New(e.opt.Account)
+	p.mu.machine = admission.New(e.account(e.opt.Store.Catalog().Snapshot(), s))
 	p.mu.names = newNames()
 	p.mu.waiting = make(map[admission.InvocationID]chan admission.Effect)
 	p.mu.armed = admission.Never
