@@ -38,6 +38,9 @@ type Options struct {
 	// Nil: there are no queues.
 	Source func(arn string) (Source, error)
 
+	// Recorder gathers the metrics of AWS/Lambda. Nil: nothing is recorded.
+	Recorder *store.Recorder
+
 	Logger *slog.Logger
 }
 

@@ -93,12 +93,14 @@ func (p *pool) sample(now time.Time, queued Async) {
 		Time: now.Unix(), Limit: pool.Limit, Reserved: pool.Reserved, Provisioned: pool.Provisioned,
 		Unreserved: pool.Unreserved, InUse: pool.InUse, Queued: queued.Queued, QueueAge: int(queued.Oldest / time.Second),
 	}
+	p.gaugeLocked(now, pool)
 	past := &p.mu.past
 	i := past.next
 	past.next = (past.next + 1) % historyLen
 	p.mu.active = slices.DeleteFunc(p.mu.active, func(t *tally) bool {
 		s.Concurrency += int(t.busy)
 		f := t.sample()
+		p.gaugeFunction(now, t.function, f.Concurrency)
 		s.Invocations += int(f.Invocations)
 		s.Errors += int(t.Errors - t.sampled.errors)
 		s.Throttles += int(f.Throttles)

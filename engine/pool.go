@@ -32,6 +32,9 @@ type pool struct {
 		oldest    int
 		active    []*tally // that something happened to since the last sample, or lately
 		past      past
+
+		busy, peak int             // invocations running, and the most since the last sample
+		uses       map[string]*use // of provisioned environments, by the version's name
 	}
 }
 
@@ -50,6 +53,7 @@ func newPool(e *Engine, s lambda.Scope) *pool {
 	p.mu.waiting = make(map[admission.InvocationID]chan admission.Effect)
 	p.mu.armed = admission.Never
 	p.mu.tallies = make(map[string]*tally)
+	p.mu.uses = make(map[string]*use)
 	p.timer = time.AfterFunc(time.Hour, p.tick)
 	p.timer.Stop()
 	return p

@@ -68,6 +68,7 @@ type tally struct {
 	open       [maxOpen]*starving // those that may go on
 	next       int                // entry of open to be given up next
 	history    *history           // nil: nothing happened lately
+	meters     []meter
 	sampled    struct{ invocations, errors, throttles, cold uint64 }
 }
 
@@ -77,6 +78,8 @@ func (p *pool) grantLocked(t *tally, x *admission.Effect) {
 	t.Invocations++
 	t.busy++
 	t.peak = max(t.peak, t.busy)
+	p.mu.busy++
+	p.mu.peak = max(p.mu.peak, p.mu.busy)
 	if x.IsProvisioned {
 		t.Provisioned++
 	}
@@ -182,10 +185,15 @@ func (p *pool) erred(t *tally) {
 	t.Errors++
 }
 
-// end counts the end of the invocation that runs on an environment, if one does.
-func (s *slot) end() {
-	if s.busy {
-		s.busy = false
-		s.boot.tally.busy--
+// endLocked counts the end of the invocation that runs on an environment, if one does.
+func (p *pool) endLocked(s *slot) {
+	if !s.busy {
+		return
+	}
+	s.busy = false
+	s.boot.tally.busy--
+	p.mu.busy--
+	if s.boot.provisioned {
+		p.useLocked(s.boot.version).busy--
 	}
 }
