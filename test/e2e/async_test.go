@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -30,16 +31,21 @@ func TestAsynchronous(t *testing.T) {
 	}
 }
 
-// waits are the delays after which a server's log says that an event will be tried again.
-func (s *server) waits(id string) ([]string, error) {
+// waits are the delays after which a server's log says that an event will be tried again. A line
+// says what is left of one: that is rounded to whole seconds.
+func (s *server) waits(id string) ([]time.Duration, error) {
 	text, err := os.ReadFile(s.log)
 	if err != nil {
 		return nil, err
 	}
-	var found []string
+	var found []time.Duration
 	line := regexp.MustCompile(`msg="event will be tried again".* requestId=` + id + ` in=(\S+)`)
 	for _, m := range line.FindAllSubmatch(text, -1) {
-		found = append(found, string(m[1]))
+		d, err := time.ParseDuration(string(m[1]))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, d.Round(time.Second))
 	}
 	return found, nil
 }
@@ -61,7 +67,7 @@ func testThrottledEvent(t *testing.T, s *server, a *tenant) {
 		t.Errorf("%v, then %+v", err, second)
 	}
 	waits, err := s.waits(second.Request)
-	if want := []string{"1s", "2s", "4s"}; err != nil || !slices.Equal(waits, want) {
+	if want := []time.Duration{1e9, 2e9, 4e9}; err != nil || !slices.Equal(waits, want) {
 		t.Errorf("the event waited %v, want %v: %v", waits, want, err)
 	}
 }
