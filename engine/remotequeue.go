@@ -49,9 +49,14 @@ func RemoteQueue(ctx context.Context, endpoint, arn string) (Source, error) {
 // begins; where that is so soon that net/http is still busy with the body, net/http takes the
 // connection down, and messages that were just received are lost until they are visible
 // again. So a request gets a body of its own.
-var remoteClient = &http.Client{Transport: ownBody{&http.Transport{
-	Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: remoteConns, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
-}}}
+var remoteClient = &http.Client{Transport: ownBody{remoteTransport()}}
+
+// remoteTransport is net/http's own, with its time limits, for many pollers of one endpoint.
+func remoteTransport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = remoteConns
+	return t
+}
 
 // remoteConns is how many idle connections to an endpoint are kept.
 const remoteConns = 64
