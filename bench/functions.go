@@ -15,6 +15,9 @@ var pythonApp []byte
 //go:embed testdata/app.mjs
 var nodeApp []byte
 
+//go:embed testdata/stamp.py
+var stampApp []byte
+
 //go:embed testdata/echo.py
 var pythonEcho string
 
@@ -29,6 +32,7 @@ type function struct {
 
 var (
 	pythonFunction = function{"python", "Python", "python3.11", "app.py", pythonApp}
+	stampFunction  = function{"stamp", "Python", "python3.11", "app.py", stampApp}
 	nodeFunction   = function{"node", "Node", "nodejs20.x", "app.mjs", nodeApp}
 )
 

@@ -84,6 +84,18 @@ func (s *server) stop() {
 
 // call calls the API and decodes the answer, if out is not nil.
 func (s *server) call(method, path string, in, out any) error {
+	return s.callWith(http.Header{}, method, path, in, out)
+}
+
+// sqs calls an operation of SQS.
+func (s *server) sqs(operation string, in, out any) error {
+	h := http.Header{}
+	h.Set("X-Amz-Target", "AmazonSQS."+operation)
+	h.Set("Content-Type", "application/x-amz-json-1.0")
+	return s.callWith(h, "POST", "/", in, out)
+}
+
+func (s *server) callWith(header http.Header, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
 		var err error
@@ -95,6 +107,7 @@ func (s *server) call(method, path string, in, out any) error {
 	if err != nil {
 		return err
 	}
+	req.Header = header
 	if s.signed {
 		if err := sign(req, body); err != nil {
 			return err

@@ -52,7 +52,7 @@ func (p *pool) boot(ctx context.Context, b *boot) {
 	if err != nil {
 		p.engine.opt.Logger.Error("boot", "scope", p.scope.String(), "function", b.version.Function, "error", err)
 		b.turn()
-		p.step(admission.Lost(b.id))
+		p.lost(b)
 		return
 	}
 	p.mu.Lock()
@@ -95,10 +95,16 @@ func (p *pool) ready(b *boot, i environment.Init) {
 // gone hears that an environment is dead.
 func (p *pool) gone(b *boot, err error) {
 	p.engine.opt.Logger.Error("environment lost", "scope", p.scope.String(), "function", b.version.Function, "version", b.version.Number, "error", err)
+	p.lost(b)
+}
+
+// lost takes a dead environment out. Its slot goes first: the step may boot another one, which
+// may have the same.
+func (p *pool) lost(b *boot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stepLocked(admission.Lost(b.id))
 	p.retireLocked(b.id)
+	p.stepLocked(admission.Lost(b.id))
 }
 
 // slotLocked returns the slot of an environment, or nil if it was given up.

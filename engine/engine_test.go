@@ -316,6 +316,32 @@ func TestEnvironmentCannotBeMade(t *testing.T) {
 	until(t, "nothing is left", func() bool { return e.Environments() == 0 && h.open() == 0 })
 }
 
+// TestProvisionedCannotBeMade loses every provisioned environment while it boots. The next one
+// boots in the same step; those lost must have given up their turn to boot all the same.
+func TestProvisionedCannotBeMade(t *testing.T) {
+	h := &house{boot: func(f *fake) {
+		if f.spec.Provisioned {
+			f.spec.Events.Gone(nil, errors.New("no sandbox"))
+			return
+		}
+		f.ready()
+	}}
+	e, s := setUp(t, h, 1000)
+	create(t, s, "f")
+	publish(t, s, "f")
+	for n := 1; len(h.all()) <= cap(e.boots); n++ {
+		before := len(h.all())
+		provision(t, s, "f", "1", n)
+		until(t, "it has failed", func() bool {
+			return len(h.all()) > before && e.Provisioned(scope, "f", "1").Status == admission.StatusFailed
+		})
+	}
+	until(t, "nothing is left", func() bool { return e.Environments() == 0 && h.open() == 0 })
+	if _, err := e.Invoke(t.Context(), call("f", "")); err != nil {
+		t.Errorf("on demand: %v", err)
+	}
+}
+
 // TestRestart opens an engine on what another one left: the function is there, and its
 // provisioned environments are booted again.
 func TestRestart(t *testing.T) {

@@ -191,7 +191,10 @@ func (p *pool) await(ctx context.Context, inv *lambda.Invocation, id admission.I
 }
 
 func (p *pool) awaited(inv *lambda.Invocation, answer *admission.Effect) (Grant, error) {
-	if answer.Do == admission.Fail {
+	switch answer.Do {
+	case admission.Throttle:
+		return Grant{}, p.refusal(inv, answer)
+	case admission.Fail:
 		return Grant{}, errors.New("engine: " + p.explain(answer.Why))
 	}
 	p.mu.Lock()

@@ -72,7 +72,7 @@ func (p *pool) performLocked(x *admission.Effect) {
 		p.bootLocked(x)
 	case admission.Retire:
 		p.retireLocked(x.Environment)
-	case admission.Grant, admission.Fail:
+	case admission.Grant, admission.Throttle, admission.Fail:
 		if answer := p.mu.waiting[x.Invocation]; answer != nil {
 			delete(p.mu.waiting, x.Invocation)
 			answer <- *x

@@ -1,6 +1,6 @@
 package metric
 
-// Kind tells what happened.
+// A kind tells what happened.
 type kind uint8
 
 const (

@@ -19,9 +19,9 @@ const Never = lambda.Never
 // How long periods of each resolution are kept (CloudWatch: "Metrics retention").
 const (
 	KeepHighResolution = 3 * time.Hour
-	KeepByMinute = 15 * 24 * time.Hour
-	KeepByFive   = 63 * 24 * time.Hour
-	KeepByHour   = 455 * 24 * time.Hour
+	KeepByMinute       = 15 * 24 * time.Hour
+	KeepByFive         = 63 * 24 * time.Hour
+	KeepByHour         = 455 * 24 * time.Hour
 )
 
 // A Dimension is a name and a value that are part of a metric's identity.

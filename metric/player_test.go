@@ -14,7 +14,7 @@ import (
 // A player runs the commands of a script on a machine, and is its store.
 //
 //	load 0m cpu 1 2 _ 5x3          a datapoint each minute, live: time goes on; _ is none
-//	put 90s cpu 1 2 3              datapoints at one moment; high: also by the second
+//	put 90s cpu 1 2 3              datapoints at one moment
 //	summary 90s cpu 4 10 1 5       a statistic set: count, sum, minimum, maximum
 //	tick 5m
 //	alarm a cpu Average > 0.7 3/3 [period=60s] [missing=ignore] [low=ignore] [repeat]
@@ -26,7 +26,8 @@ import (
 //	calc m1+1 m1=1,2,_,4           metric math
 //	judge 3/3 0 - X - X            the state for every treatment of missing data
 //	track target=0.7 current=10 min=2 max=20 value=0.9 ...
-//	step +10%:0:20 current=...     see step
+//	step type=change by=0:10:1 threshold=50 value=55 current=10   by: lower, upper bound, amount
+//	high 1s rate 3                 put, kept by the second too
 type player struct {
 	t     *testing.T
 	m     *Machine

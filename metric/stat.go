@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -169,19 +170,22 @@ func (s Stat) Of(set *Set) (float64, bool) {
 	return s.between(set)
 }
 
-// percentile returns the value that a share of the values do not exceed.
+// percentile returns the smallest value that a share of the values do not exceed: the p99 of four
+// values is the largest.
 func percentile(set *Set, share float64) float64 {
+	nth := max(1, math.Ceil(share*set.Count-1e-9)) // 0.9 × 10 is a little more than 9
 	if d := &set.values; d.sketch != nil {
-		v, err := d.sketch.GetValueAtQuantile(share)
+		// The sketch finds the first bin with more than quantile × (count-1) values up to it.
+		v, err := d.sketch.GetValueAtQuantile(min((nth-0.5)/(set.Count-1), 1))
 		if err != nil {
 			return set.Max
 		}
 		return min(max(v, set.Min), set.Max)
 	}
-	rank, seen := share*(set.Count-1), 0.0
+	seen := 0.0
 	for _, w := range set.values.sorted() {
 		seen += w.count
-		if seen > rank {
+		if seen >= nth {
 			return w.value
 		}
 	}

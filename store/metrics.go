@@ -71,52 +71,59 @@ type StoredPeriod struct {
 }
 
 // Write adds periods, each of a second or a minute, to what is stored: in one commit, or few if
-// there are many. A crash between two keeps the earlier.
-func (m *Metrics) Write(ctx context.Context, periods []StoredPeriod) error {
-	var b Batch
-	pending := make(map[string]metric.Set) // of b, since a batch may name a period twice
-	flush := func() error {
-		for key, set := range pending {
-			value, err := set.AppendBinary(nil)
-			if err != nil {
-				return err
-			}
-			b.Set([]byte(key), value)
-		}
-		clear(pending)
-		return m.commit(ctx, &b)
-	}
+// there are many. It returns how many are stored for good: with an error the others are not, and
+// can be written again.
+func (m *Metrics) Write(ctx context.Context, periods []StoredPeriod) (int, error) {
+	done, bytes := 0, 0
+	var scratch []byte
+	pending := make(map[string]metric.Set) // of the batch, which may name a period twice
 	for i := range periods {
 		p := &periods[i]
 		r := resolutionOf(p.Period.Length)
 		if r == nil {
-			return fmt.Errorf("write metrics: no periods of %v are kept", p.Period.Length)
+			return done, fmt.Errorf("write metrics: no periods of %v are kept", p.Period.Length)
 		}
 		key := string(r.key(p.Key, p.Period.Start, p.Period.Unit))
 		set, ok := pending[key]
 		if !ok {
 			var err error
 			if set, err = m.read([]byte(key)); err != nil {
-				return fmt.Errorf("write metrics: %w", err)
+				return done, fmt.Errorf("write metrics: %w", err)
 			}
 		}
 		set.Merge(&p.Period.Set)
 		pending[key] = set
-		if len(pending) == metricBatch {
-			if err := flush(); err != nil {
-				return fmt.Errorf("write metrics: %w", err)
-			}
+		// A period that the batch names twice is charged twice, which does no harm. A sketch has
+		// some tens of kilobytes at most, so what is left of the batch is room enough.
+		var err error
+		if scratch, err = set.AppendBinary(scratch[:0]); err != nil {
+			return done, fmt.Errorf("write metrics: %w", err)
 		}
+		bytes += len(key) + len(scratch) + opBytes
+		if bytes < MaxBatch/2 && i < len(periods)-1 {
+			continue
+		}
+		if err := m.writeBatch(ctx, pending); err != nil {
+			return done, fmt.Errorf("write metrics: %w", err)
+		}
+		done, bytes = i+1, 0
+		clear(pending)
 	}
-	if err := flush(); err != nil {
-		return fmt.Errorf("write metrics: %w", err)
-	}
-	return nil
+	return done, nil
 }
 
-// metricBatch is how many periods a commit takes: a set with a sketch has some kilobytes at
-// most, most have under a hundred bytes.
-const metricBatch = 8192
+func (m *Metrics) writeBatch(ctx context.Context, sets map[string]metric.Set) error {
+	var b Batch
+	for key, set := range sets {
+		value, err := set.AppendBinary(nil)
+		if err != nil {
+			return err
+		}
+		b.Set([]byte(key), value)
+	}
+	_, err := m.slot.Commit(ctx, &b)
+	return err
+}
 
 // commit applies a batch in parts that fit, and empties it.
 func (m *Metrics) commit(ctx context.Context, b *Batch) error {

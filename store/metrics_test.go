@@ -61,8 +61,8 @@ func TestMetricsMergeAndReopen(t *testing.T) {
 	at := 20_000 * day
 	write := func(p ...StoredPeriod) {
 		t.Helper()
-		if err := m.Write(context.Background(), p); err != nil {
-			t.Fatal(err)
+		if n, err := m.Write(context.Background(), p); err != nil || n != len(p) {
+			t.Fatal(n, err)
 		}
 	}
 	write(stored(k, at-60e9, time.Minute, 1), stored(k, at, time.Minute, 2), stored(k, at, time.Minute, 3), stored(other, at, time.Minute, 10))
@@ -97,7 +97,7 @@ func TestMetricsExpire(t *testing.T) {
 		all = append(all, stored(k, start+metric.Instant(i)*60e9, time.Minute, 1))
 	}
 	all = append(all, stored(k, start+5e9, time.Second, 7))
-	if err := m.Write(ctx, all); err != nil {
+	if _, err := m.Write(ctx, all); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
@@ -295,7 +295,7 @@ func BenchmarkWriteMinute(b *testing.B) {
 		for _, k := range keys {
 			all = append(all, stored(k, metric.Instant(i)*60e9, time.Minute, 1))
 		}
-		if err := s.Metrics().Write(context.Background(), all); err != nil {
+		if _, err := s.Metrics().Write(context.Background(), all); err != nil {
 			b.Fatal(err)
 		}
 	}

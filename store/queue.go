@@ -109,8 +109,8 @@ var (
 
 // A Queue holds messages until they are deleted. An acknowledged Send is never lost, and a
 // deleted message does not come back. A message is delivered at least once: the lease of a
-// receive goes to disk with the next commit, so after a crash a message may be delivered
-// again that was received just before.
+// receive goes to disk with the queue's next commit, or after leaseDelay, so after a crash a
+// message may be delivered again that was received just before.
 type Queue struct {
 	Scope lambda.Scope
 	Name  string
@@ -134,7 +134,9 @@ type Queue struct {
 		writing bool // write runs
 		pending []*queueWork
 		dirty   []*queued
-		removed int // since the low-water mark was written
+		flush   *time.Timer // of dirty
+		due     bool        // dirty is to be written without waiting
+		removed int         // since the low-water mark was written
 	}
 }
 

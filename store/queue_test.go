@@ -213,7 +213,7 @@ func TestPurgeAndDelete(t *testing.T) {
 	if _, err := q.Send(context.Background(), texts("d")); !errors.Is(err, ErrNoQueue) {
 		t.Error(err)
 	}
-	q = createQueue(t, s.Queues(), "q", nil)
+	createQueue(t, s.Queues(), "q", nil)
 	s = reopen(t, s, dir)
 	if c := getQueue(t, s, "q").Counts(); c != (Counts{}) {
 		t.Errorf("the new queue has messages of the old one: %+v", c)

@@ -79,7 +79,7 @@ func (q *Queue) relocate(messages []*queued, pick func(*queued, *Message) *Queue
 
 // Bounds of moving.
 const (
-	moveRetry    = time.Second // until a message that could not be moved is visible again
+	moveRetry    = time.Second // until a message that could not be moved or removed is visible again
 	moveMessages = 100         // in one Send
 	moveBytes    = 128 << 10   // bytes of bodies in one Send, its last message not counted
 )

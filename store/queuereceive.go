@@ -139,7 +139,7 @@ func (q *Queue) take(r *ReceiveRequest, now int64) []lease {
 	var expired, dead []*queued
 	taken, left := q.mu.take(min(r.Max, MaxInFlight-q.mu.count[messageInFlight]), maxRemoves, func(m *queued) verdict {
 		switch {
-		case m.sent <= born:
+		case m.sent <= born || m.moved:
 			return verdictLeave
 		case target != nil && int(m.receives) >= config.MaxReceives:
 			return verdictLeaveInOrder
@@ -147,7 +147,7 @@ func (q *Queue) take(r *ReceiveRequest, now int64) []lease {
 		return verdictDeliver
 	})
 	for _, m := range left {
-		if m.sent <= born {
+		if m.sent <= born || m.moved {
 			expired = append(expired, m)
 		} else {
 			dead = append(dead, m)

@@ -230,6 +230,13 @@ func (q *Queue) close(why error) {
 	if q.mu.wake != nil {
 		q.mu.wake.Stop()
 	}
+	if q.mu.flush != nil {
+		q.mu.flush.Stop()
+	}
+	if len(q.mu.dirty) > 0 {
+		q.mu.due = true
+		q.startWriter()
+	}
 	q.mu.closed = why
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"time"
 )
 
 // All that changes a queue on disk goes through one writer, which takes whatever waits,
@@ -70,14 +71,37 @@ func (q *Queue) enqueue(w *queueWork) error {
 	return nil
 }
 
-// touch has a message's row written.
+// touch has a message's row written: with the next commit, or soon on its own. Most leases
+// end by a delete before that, and need not be written at all.
 func (q *Queue) touch(m *queued) {
 	if m.dirty || q.mu.closed != nil {
 		return
 	}
 	m.dirty = true
 	q.mu.dirty = append(q.mu.dirty, m)
-	q.startWriter()
+	if !q.mu.writing && len(q.mu.dirty) == 1 {
+		q.armFlush()
+	}
+}
+
+func (q *Queue) armFlush() {
+	if q.mu.flush == nil {
+		q.mu.flush = time.AfterFunc(leaseDelay, q.flush)
+	} else {
+		q.mu.flush.Reset(leaseDelay)
+	}
+}
+
+// leaseDelay is how long a lease waits for a commit to go out with.
+const leaseDelay = 5 * time.Millisecond
+
+func (q *Queue) flush() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.mu.dirty) > 0 && q.mu.closed == nil {
+		q.mu.due = true
+		q.startWriter()
+	}
 }
 
 func (q *Queue) startWriter() {
@@ -87,17 +111,21 @@ func (q *Queue) startWriter() {
 	}
 }
 
-// write commits until nothing waits.
+// write commits until nothing waits. Leases alone wait for leaseDelay.
 func (q *Queue) write() {
 	var b Batch
 	for {
 		q.mu.Lock()
-		works := q.gather(&b)
-		if works == nil && len(b.ops) == 0 {
+		if len(q.mu.pending) == 0 && (len(q.mu.dirty) == 0 || !q.mu.due) {
 			q.mu.writing = false
+			if len(q.mu.dirty) > 0 {
+				q.armFlush()
+			}
 			q.mu.Unlock()
 			return
 		}
+		works := q.gather(&b)
+		q.mu.due = len(q.mu.dirty) > 0 && q.mu.due
 		q.mu.Unlock()
 		var err error
 		if len(b.ops) > 0 {
@@ -248,6 +276,7 @@ func (q *Queue) apply(w *queueWork, now int64, err error) {
 		case err == nil:
 			q.mu.remove(m)
 		default:
+			m.visibleAt = max(m.visibleAt, now+int64(moveRetry))
 			q.mu.place(m, now)
 		}
 	}

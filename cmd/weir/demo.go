@@ -15,14 +15,14 @@ import (
 	"github.com/weir-run/weir/sandbox"
 )
 
-const demoAbout = `Shows what weir does, in less than half a minute: it starts a server on a free port and in a
+const demoAbout = `Shows what weir does, in about twenty seconds: it starts a server on a free port and in a
 temporary directory, deploys a real function and drives it past its limits. It takes no
 flags and leaves nothing behind.
 `
 
-// demoConcurrency is the account's limit in the demo: 100 must stay unreserved, and 20 is
-// what the scenes reserve.
-const demoConcurrency = 120
+// demoConcurrency is the account's limit in the demo: 100 must stay unreserved beside what the
+// scenes reserve and provision.
+const demoConcurrency = 175
 
 // A demo is one showing: a server, a client of it and where the tables go.
 type demo struct {
@@ -82,6 +82,8 @@ func (m *Main) show(ctx context.Context, s *server, startUp time.Duration) error
 		{"Reserved concurrency 10 is a guarantee and a cap: 50 calls at once", (*demo).reserved},
 		{"Reserved concurrency 0 is the emergency brake", (*demo).brake},
 		{"Provisioned concurrency 5: five warm answers, the sixth spills over", (*demo).provisioned},
+		{"An asynchronous storm meets reserved concurrency 5: throttled, tried again, nothing lost", (*demo).storm},
+		{"A queue before a database that accepts 50 connections", (*demo).database},
 		{"A noisy function starves the account's pool; a reservation saves the other", (*demo).noisyNeighbour},
 	} {
 		fmt.Fprintf(d.out, "\n%s\n", scene.title)
@@ -117,7 +119,7 @@ func row(f string, args ...any) string { return fmt.Sprintf(f, args...) }
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 
 func (d *demo) coldAndWarm() error {
-	if err := d.client.create("hello", d.runtime); err != nil {
+	if err := d.client.create("hello", d.runtime, nil); err != nil {
 		return err
 	}
 	var rows []string
@@ -133,7 +135,7 @@ func (d *demo) coldAndWarm() error {
 }
 
 func (d *demo) reserved() error {
-	if err := d.client.create("payment-processor", d.runtime); err != nil {
+	if err := d.client.create("payment-processor", d.runtime, nil); err != nil {
 		return err
 	}
 	if err := d.client.reserve("payment-processor", 10); err != nil {
@@ -163,7 +165,7 @@ func (d *demo) brake() error {
 
 func (d *demo) provisioned() error {
 	c := d.client
-	if err := c.create("api-handler", d.runtime); err != nil {
+	if err := c.create("api-handler", d.runtime, nil); err != nil {
 		return err
 	}
 	version, err := c.publish("api-handler")
@@ -195,11 +197,11 @@ func (d *demo) provisioned() error {
 
 func (d *demo) noisyNeighbour() error {
 	c := d.client
-	if err := c.create("noisy", d.runtime); err != nil {
+	if err := c.create("noisy", d.runtime, nil); err != nil {
 		return err
 	}
-	const pool = demoConcurrency - 10 - 5 // less what is reserved and provisioned
-	answers := c.volley("noisy", pool+10, 8*time.Second)
+	const pool = demoConcurrency - 10 - 5 - stormReserved - connections // less what is reserved and provisioned
+	answers := c.volley("noisy", pool+10, 5*time.Second)
 	// The first answer is of one that is throttled, for the others work: noisy holds the pool.
 	if first := <-answers; first.status != 429 {
 		return fmt.Errorf("the first answer to noisy: %v", first)

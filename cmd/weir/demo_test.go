@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// demoLimit is what the demo may take.
-const demoLimit = 30 * time.Second
+// demoLimit is what the demo may take while other tests run beside it; alone it takes half a
+// minute at most.
+const demoLimit = time.Minute
 
 func TestDemo(t *testing.T) {
 	began := time.Now()
@@ -21,7 +22,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("it took %v, more than %v", took, demoLimit)
 	}
 	for _, part := range []string{
-		"A cold start", "Reserved concurrency 10", "emergency brake", "Provisioned concurrency 5", "A noisy function",
+		"A cold start", "Reserved concurrency 10", "emergency brake", "Provisioned concurrency 5", "A noisy function", "An asynchronous storm", "A queue before a database",
 		"429 ReservedFunctionConcurrentInvocationLimitExceeded  40", "Measured inside the function: at most ", "All of it as AWS does it",
 	} {
 		if !strings.Contains(out, part) {

@@ -28,6 +28,18 @@ func newDemoClient(ctx context.Context, url string) *demoClient {
 
 // call sends a request, with a body if in is not nil, and decodes the answer, if out is not nil.
 func (c *demoClient) call(method, path string, in, out any) error {
+	return c.callWith(http.Header{}, method, path, in, out)
+}
+
+// sqs calls an operation of SQS.
+func (c *demoClient) sqs(operation string, in, out any) error {
+	h := http.Header{}
+	h.Set("X-Amz-Target", "AmazonSQS."+operation)
+	h.Set("Content-Type", "application/x-amz-json-1.0")
+	return c.callWith(h, "POST", "/", in, out)
+}
+
+func (c *demoClient) callWith(header http.Header, method, path string, in, out any) error {
 	var body bytes.Buffer
 	if in != nil {
 		if err := json.NewEncoder(&body).Encode(in); err != nil {
@@ -38,6 +50,7 @@ func (c *demoClient) call(method, path string, in, out any) error {
 	if err != nil {
 		return err
 	}
+	req.Header = header
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return err
@@ -57,11 +70,16 @@ func (c *demoClient) call(method, path string, in, out any) error {
 }
 
 // create makes a function and waits until it is active.
-func (c *demoClient) create(name, runtime string) error {
-	code, variables, err := demoCode(runtime)
+func (c *demoClient) create(name, runtime string, variables map[string]string) error {
+	code, more, err := demoCode(runtime)
 	if err != nil {
 		return err
 	}
+	variables = maps.Clone(variables)
+	if variables == nil {
+		variables = make(map[string]string)
+	}
+	maps.Copy(variables, more)
 	err = c.call("POST", "/2015-03-31/functions", map[string]any{
 		"FunctionName": name, "Runtime": runtime, "Handler": "demo.handler", "Role": "arn:aws:iam::" + defaultAccount + ":role/demo",
 		"Timeout": 30, "Code": map[string]any{"ZipFile": base64.StdEncoding.EncodeToString(code)}, "Environment": map[string]any{"Variables": variables},

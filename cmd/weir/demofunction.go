@@ -13,14 +13,23 @@ import (
 	"time"
 )
 
-// demoPython is the demo's function: it works for as long as the event says and returns when
-// it began and ended.
-const demoPython = `import time
+// demoPython is the demo's function: it works for as long as the event says, or each message
+// of its event, and returns when it began and ended. It also sends that to the queue REPORT, if
+// there is one: nobody hears what a function returns to an event source mapping.
+const demoPython = `import json, os, time, urllib.request
 
 def handler(event, context):
     began = time.time()
-    time.sleep(event.get("ms", 0) / 1000)
-    return {"from": began, "to": time.time()}
+    records = event.get("Records", [event])
+    for r in records:
+        time.sleep((json.loads(r["body"]) if "body" in r else r).get("ms", 0) / 1000)
+    result = {"from": began, "to": time.time()}
+    if "REPORT" in os.environ:
+        message = {"QueueUrl": os.environ["REPORT"], "MessageBody": json.dumps(result)}
+        urllib.request.urlopen(urllib.request.Request(
+            os.environ["AWS_ENDPOINT_URL"], json.dumps(message).encode(),
+            {"X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/x-amz-json-1.0"}))
+    return result
 `
 
 // demoVariable tells a weir that it is the demo's function, where there is no Python.
@@ -74,7 +83,10 @@ func demoFunction() error {
 		if err != nil {
 			return err
 		}
-		var event struct{ MS int }
+		var event struct {
+			MS      int
+			Records []struct{ Body string }
+		}
 		err = json.NewDecoder(next.Body).Decode(&event)
 		next.Body.Close()
 		if err != nil {
@@ -82,13 +94,45 @@ func demoFunction() error {
 		}
 		began := time.Now()
 		time.Sleep(time.Duration(event.MS) * time.Millisecond)
+		for _, r := range event.Records {
+			if err := json.Unmarshal([]byte(r.Body), &event); err != nil {
+				return err
+			}
+			time.Sleep(time.Duration(event.MS) * time.Millisecond)
+		}
 		result := fmt.Sprintf(`{"from": %f, "to": %f}`, seconds(began), seconds(time.Now()))
+		if err := demoReport(result); err != nil {
+			return err
+		}
 		done, err := http.Post(api+next.Header.Get("Lambda-Runtime-Aws-Request-Id")+"/response", "application/json", strings.NewReader(result))
 		if err != nil {
 			return err
 		}
 		done.Body.Close()
 	}
+}
+
+// demoReport sends a result to the queue REPORT, if there is one.
+func demoReport(result string) error {
+	queue := os.Getenv("REPORT")
+	if queue == "" {
+		return nil
+	}
+	body, err := json.Marshal(map[string]string{"QueueUrl": queue, "MessageBody": result})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequest("POST", os.Getenv("AWS_ENDPOINT_URL"), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Amz-Target", "AmazonSQS.SendMessage")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }

@@ -64,7 +64,7 @@ func TestSecondServerIsRefused(t *testing.T) {
 func TestDrain(t *testing.T) {
 	s := serve(t, "-sandbox", "process")
 	c := newDemoClient(t.Context(), s.url)
-	if err := c.create("slow", "provided.al2023"); err != nil {
+	if err := c.create("slow", "provided.al2023", nil); err != nil {
 		t.Fatal(err)
 	}
 	answered := make(chan answer, 1)
@@ -98,7 +98,7 @@ func logged(dir, text string) (found bool, err error) {
 func TestCodeURL(t *testing.T) {
 	s := serve(t, "-sandbox", "process")
 	c := newDemoClient(t.Context(), s.url)
-	if err := c.create("f", "provided.al2023"); err != nil {
+	if err := c.create("f", "provided.al2023", nil); err != nil {
 		t.Fatal(err)
 	}
 	var f struct{ Code struct{ Location string } }

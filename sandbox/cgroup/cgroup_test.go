@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -318,6 +319,23 @@ func TestRealGroup(t *testing.T) {
 	}
 	if err := g.Close(); err != nil {
 		t.Errorf("close again: %v", err)
+	}
+}
+
+// TestRealWeight is about the groups together, against the rest of the machine.
+func TestRealWeight(t *testing.T) {
+	h := realHost(t)
+	dir := h.at["cpu"]
+	if dir == "" {
+		t.Skip("no cpu controller")
+	}
+	file, want := filepath.Join(dir, "cpu.shares"), 2048*runtime.NumCPU()
+	if dir == h.unified {
+		file, want = filepath.Join(dir, "cpu.weight"), 200*runtime.NumCPU()
+	}
+	text, err := os.ReadFile(file)
+	if got := strings.TrimSpace(string(text)); err != nil || got != strconv.Itoa(want) {
+		t.Errorf("%s: %s, %v; want %d", file, got, err, want)
 	}
 }
 

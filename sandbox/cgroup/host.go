@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +57,27 @@ func open(name string, unified *hierarchy, v1 []hierarchy, mkdir func(string) er
 	for _, v := range v1 {
 		h.openV1(name, v)
 	}
+	h.weigh()
 	return h, nil
+}
+
+// weightPerCPU is what all groups together weigh when CPU time is short, in processes for each
+// CPU: without it, however many they are, they would count as one.
+const weightPerCPU = 2
+
+// weigh sets the share of CPU time of the groups together. It is no error if that fails: the
+// limits of each group hold all the same.
+func (h *Host) weigh() {
+	dir := h.at["cpu"]
+	if dir == "" {
+		return
+	}
+	processes := weightPerCPU * runtime.NumCPU()
+	if dir == h.unified {
+		write(filepath.Join(dir, "cpu.weight"), strconv.Itoa(min(100*processes, 10_000)))
+		return
+	}
+	write(filepath.Join(dir, "cpu.shares"), strconv.Itoa(min(1024*processes, 1<<18)))
 }
 
 func everyPlace(name string, unified *hierarchy, v1 []hierarchy) []string {

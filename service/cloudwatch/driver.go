@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/lambda"
@@ -21,7 +22,12 @@ type driver struct {
 	done chan struct{}
 
 	actions *actions
-	today   metric.Instant // the day of the last expiry; the loop's
+
+	ctx      context.Context // ends with stop
+	cancel   context.CancelFunc
+	hour     metric.Instant // of the last expiry; the loop's
+	expiring atomic.Bool
+	work     sync.WaitGroup // the expiry under way
 
 	mu struct {
 		sync.Mutex
@@ -271,16 +277,16 @@ func (d *driver) write(a *account) {
 	}
 	a.commit.Lock()
 	defer a.commit.Unlock()
-	err := d.opt.Store.Metrics().Write(ctx, periods)
-	if err != nil && len(flushes) < maxUnwritten {
-		d.opt.Logger.Error("metrics were not stored; they are kept for the next minute", "error", err)
-		return
-	}
-	if err != nil {
-		d.opt.Logger.Error("metrics are lost", "periods", len(flushes), "error", err)
+	stored, err := d.opt.Store.Metrics().Write(ctx, periods)
+	left := flushes[stored:]
+	if err != nil && len(left) < maxUnwritten {
+		d.opt.Logger.Error("metrics were not stored; they are kept for the next minute", "periods", len(left), "error", err)
+	} else if err != nil {
+		d.opt.Logger.Error("metrics are lost", "periods", len(left), "error", err)
+		left = nil
 	}
 	a.mu.Lock()
-	a.mu.writing = nil
+	a.mu.writing = left
 	a.mu.Unlock()
 }
 
@@ -321,16 +327,19 @@ func (d *driver) load(a *account, e metric.Effect) {
 	a.mu.queue = a.mu.machine.Step(a.present(now), metric.Loaded(e.Key, closed), a.mu.queue)
 }
 
-// expire drops old periods, once a day and at the start.
+// expire drops old periods at the start and each hour, beside the loop: it may take a while.
 func (d *driver) expire() {
-	day := metric.Floor(d.now(), time.Hour)
-	if day == d.today {
+	hour := metric.Floor(d.now(), time.Hour)
+	if hour == d.hour || !d.expiring.CompareAndSwap(false, true) {
 		return
 	}
-	d.today = day
-	if err := d.opt.Store.Metrics().Expire(context.Background(), d.now()); err != nil {
-		d.opt.Logger.Error("old metrics were not dropped", "error", err)
-	}
+	d.hour = hour
+	d.work.Go(func() {
+		defer d.expiring.Store(false)
+		if err := d.opt.Store.Metrics().Expire(d.ctx, d.now()); err != nil && d.ctx.Err() == nil {
+			d.opt.Logger.Error("old metrics were not dropped", "error", err)
+		}
+	})
 	// Names are noted anew each day; what was not measured since is forgotten here.
 	for _, a := range d.all() {
 		a.mu.Lock()
@@ -357,10 +366,11 @@ func (d *driver) finish() {
 // newDriver starts a driver on what the catalogue holds.
 func newDriver(opt Options) *driver {
 	d := &driver{
-		opt: opt, now: wallClock, today: -1,
+		opt: opt, now: wallClock, hour: -1,
 		wake: make(chan struct{}, 1), sync: make(chan chan struct{}),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.mu.accounts = make(map[lambda.Scope]*account)
 	d.actions = newActions(opt, d.now)
 	s := opt.Store.Catalog().Subscribe(d.told)
@@ -404,6 +414,8 @@ func (d *driver) known(scope lambda.Scope, s store.Reader, name string, r *alarm
 // close ends the loop and the actions.
 func (d *driver) close() {
 	close(d.stop)
+	d.cancel()
 	<-d.done
+	d.work.Wait()
 	d.actions.close()
 }

@@ -164,5 +164,5 @@ func mask(s string) string {
 	return s
 }
 
-// iso is a time relative to now as requests have it.
+// seconds is a time relative to now, as JSON requests have it.
 func seconds(d time.Duration) string { return itoa(time.Now().Add(d).Unix()) }

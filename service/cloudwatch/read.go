@@ -47,9 +47,21 @@ func (d *driver) collect(a *account, k metric.Key, u metric.Unit, s span) (map[m
 	if s.period < time.Minute {
 		lengths = []time.Duration{time.Second}
 	}
+	lo := max(s.start, metric.Floor(d.now()-metric.Instant(metric.KeepByHour), 24*time.Hour))
 	for {
+		// A period is rolled up before its parts are dropped: where both are found the parts count.
+		parts := make(map[covered]bool)
 		for _, length := range lengths {
-			if err := d.opt.Store.Metrics().Read(k, length, s.start, s.end(), add); err != nil {
+			err := d.opt.Store.Metrics().Read(k, length, lo, s.end(), func(p *metric.Period) {
+				if parts[covered{p.Unit, p.Start, length}] {
+					return
+				}
+				if longer := rolledUp[length]; longer > 0 {
+					parts[covered{p.Unit, metric.Floor(p.Start, longer), longer}] = true
+				}
+				add(p)
+			})
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -61,6 +73,16 @@ func (d *driver) collect(a *account, k metric.Key, u metric.Unit, s span) (map[m
 		lengths = []time.Duration{time.Minute}
 	}
 }
+
+// covered names a period whose parts were found.
+type covered struct {
+	unit   metric.Unit
+	start  metric.Instant
+	length time.Duration
+}
+
+// rolledUp is what periods become in the store.
+var rolledUp = map[time.Duration]time.Duration{time.Minute: 5 * time.Minute, 5 * time.Minute: time.Hour}
 
 // collectOpen adds the periods of a length that are not stored yet.
 func (d *driver) collectOpen(a *account, k metric.Key, length time.Duration, add func(*metric.Period)) {

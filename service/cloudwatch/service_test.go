@@ -3,8 +3,10 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +15,10 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
+	api "github.com/weir-run/weir/aws/cloudwatch"
+	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/metric"
+	"github.com/weir-run/weir/store"
 )
 
 // TestInThreeProtocols puts and gets a metric as an old CLI, a new one and the Go SDK do.
@@ -154,4 +159,70 @@ func TestRestart(t *testing.T) {
 	if got := h.acts(); len(got) != 1 || !strings.HasPrefix(got[0], "publish arn:aws:sns:us-east-1:111111111111:t\nALARM: \"a\" in US East (N. Virginia)\n{\"AlarmName\":\"a\"") {
 		t.Errorf("actions: %q", got)
 	}
+}
+
+// TestOldPeriods reads what is rolled up; a period that stands beside its parts, since the
+// server was killed in between, counts once.
+func TestOldPeriods(t *testing.T) {
+	h := newHarness(t)
+	m := metric.Metric{Namespace: "app", Name: "old"}
+	k := metric.KeyOf(testScope, m, metric.Count)
+	at := metric.Floor(instant(time.Now()), time.Hour) - metric.Instant(20*24*time.Hour)
+	period := func(start metric.Instant, length time.Duration, count float64) store.StoredPeriod {
+		p := metric.Period{Unit: metric.Count, Start: start, Length: length}
+		p.Set.Add(1, count)
+		return store.StoredPeriod{Key: k, Period: p}
+	}
+	all := []store.StoredPeriod{
+		period(at, time.Minute, 1), period(at+60e9, time.Minute, 2), period(at, 5*time.Minute, 3),
+		period(at+300e9, 5*time.Minute, 4), period(at+3600e9, time.Hour, 5), period(at, time.Hour, 7),
+	}
+	if _, err := h.store.Metrics().Write(context.Background(), all); err != nil {
+		t.Fatal(err)
+	}
+	found, err := h.service.driver.collect(h.service.driver.account(testScope), k, metric.AnyUnit, spanOf(at, at+7200e9, 5*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []float64
+	for _, s := range found[metric.Count] {
+		got = append(got, s.Count)
+	}
+	want := make([]float64, 24)
+	want[0], want[1], want[12] = 3, 4, 5
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// BenchmarkPutMetricData takes requests of 1,000 datapoints, of 10,000 metrics in turn, decoded
+// already.
+func BenchmarkPutMetricData(b *testing.B) {
+	s, err := store.Open(store.Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	service := Open(Options{Store: s, Recorder: new(store.Recorder), Logger: slog.New(slog.DiscardHandler)})
+	defer service.Close()
+	var requests []*api.PutMetricDataInput
+	for r := range 10 {
+		in := &api.PutMetricDataInput{Namespace: wire.Some("app")}
+		for i := range 1000 {
+			in.MetricData = append(in.MetricData, api.MetricDatum{
+				MetricName: wire.Some("latency"), Value: wire.Some(float64(i)),
+				Dimensions: []api.Dimension{{Name: wire.Some("id"), Value: wire.Some(fmt.Sprint(r, "-", i))}},
+			})
+		}
+		requests = append(requests, in)
+	}
+	call := &wire.Call{Scope: testScope}
+	n := 0
+	for b.Loop() {
+		if err := service.PutMetricData(call, requests[n%len(requests)]); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	b.ReportMetric(float64(n*1000)/b.Elapsed().Seconds(), "datapoints/s")
 }
