@@ -17,8 +17,17 @@ const (
 	maxActivities = 1000
 )
 
-func newActivity(description, cause string) *activity {
-	return &activity{ID: uuid.NewString(), Description: description, Cause: cause, Start: time.Now().UTC()}
+// newActivity begins an activity, later than all before, so that they sort as they happened.
+func (l *loop) newActivity(description, cause string) *activity {
+	l.latest = latest(time.Now().UTC(), l.latest.Add(time.Nanosecond))
+	return &activity{ID: uuid.NewString(), Description: description, Cause: cause, Start: l.latest}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // keep writes an activity, and forgets those of its target that are too old or too many.
@@ -41,16 +50,15 @@ func keep(tx *store.Tx, here place, a *activity) {
 // notScaled writes down why a policy that was triggered did nothing: once, until it is for
 // another reason.
 func (l *loop) notScaled(here place, policyARN string, c metric.Capacity, why metric.Why, cause string) {
-	told, ok := l.quiet[policyARN]
-	if ok && told.why == why {
+	if l.quiet[policyARN] == why {
 		return
 	}
-	l.quiet[policyARN] = lastTold{why}
+	l.quiet[policyARN] = why
 	l.opt.Logger.Info("nothing is scaled", "target", here.resource.String(), "cause", cause, "why", string(why))
 	if why == metric.InCooldown || why == metric.IsSuspended || why == metric.IsDisabled {
 		return // AWS has no code for these
 	}
-	a := newActivity("Attempting to scale due to alarm triggered", cause)
+	a := l.newActivity("Attempting to scale due to alarm triggered", cause)
 	a.Status, a.End = unfulfilled, a.Start
 	a.NotScaled, a.Current, a.Min, a.Max = why, c.Current, c.Min, c.Max
 	if err := l.update(func(tx *store.Tx) error { keep(tx, here, a); return nil }); err != nil {

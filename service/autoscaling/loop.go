@@ -36,9 +36,10 @@ type loop struct {
 	work sync.WaitGroup
 
 	// The goroutine's own.
-	pending map[place]string    // by target: the activity in progress
-	wants   map[string]want     // by the ARN of a policy: how far it would scale in
-	quiet   map[string]lastTold // by the ARN of a policy: what was told last, to tell it once
+	pending map[place]string      // by target: the activity in progress
+	wants   map[string]want       // by the ARN of a policy: how far it would scale in
+	quiet   map[string]metric.Why // by the ARN of a policy: why nothing was scaled, told once
+	latest  time.Time             // start of the last activity
 }
 
 type job struct {
@@ -56,12 +57,10 @@ type want struct {
 	decision metric.Decision
 }
 
-type lastTold struct{ why metric.Why }
-
 func startLoop(opt Options) *loop {
 	l := &loop{
 		opt: opt, jobs: make(chan job, maxJobs), wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		pending: make(map[place]string), wants: make(map[string]want), quiet: make(map[string]lastTold),
+		pending: make(map[place]string), wants: make(map[string]want), quiet: make(map[string]metric.Why),
 	}
 	activityKind.ScanAll(l.snapshot(), func(s lambda.Scope, name string, a *activity) bool {
 		if a.Status == inProgress {
@@ -178,7 +177,7 @@ func (l *loop) fire(d duty, now time.Time) {
 			return nil
 		}
 		t = *old
-		told = newActivity(boundsText("Setting", a.Min, a.Max), "scheduled action name "+a.Name+" was triggered")
+		told = l.newActivity(boundsText("Setting", a.Min, a.Max), "scheduled action name "+a.Name+" was triggered")
 		told.Status, told.End = successful, told.Start
 		told.Message = boundsText("Successfully set", a.Min, a.Max)
 		if a.Min != nil {
@@ -294,7 +293,7 @@ func (l *loop) agreed(r store.Reader, here place, own metric.Decision, current i
 func (l *loop) set(here place, n int, cause string, by *policy) {
 	r := here.resource
 	before := l.capacity(here.scope, r)
-	a := newActivity("Setting provisioned concurrency to "+itoa(n)+".", cause)
+	a := l.newActivity("Setting provisioned concurrency to "+itoa(n)+".", cause)
 	a.Wanted = n
 	ctx, cancel := context.WithTimeout(context.Background(), setTimeout)
 	defer cancel()
