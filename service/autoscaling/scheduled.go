@@ -79,7 +79,7 @@ func (a *action) apply(in *api.PutScheduledActionRequest) error {
 		return invalid("The end time must be after the start time.")
 	}
 	if _, err := schedule.Parse(a.Schedule); err != nil {
-		return invalid("Invalid schedule expression. Details: %s", err)
+		return invalid("Invalid schedule expression. Details: %s", strings.TrimPrefix(err.Error(), schedule.ErrInvalid.Error()+": "))
 	}
 	if _, err := a.zone(); err != nil {
 		return invalid("Invalid time zone: %s", a.Timezone)
