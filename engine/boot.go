@@ -102,7 +102,7 @@ func (p *pool) finished(b *boot, r environment.Report) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.slotLocked(b.id); s != nil {
-		s.end()
+		p.endLocked(s)
 	}
 	b.tally.Durations.add(r.Duration)
 	p.stepLocked(admission.Finished(b.id))
@@ -138,7 +138,7 @@ func (p *pool) retireLocked(id admission.EnvironmentID) {
 	if s == nil {
 		return
 	}
-	s.end()
+	p.endLocked(s)
 	old := *s
 	*s = slot{}
 	p.mu.alive--
