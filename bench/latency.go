@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 )
@@ -77,9 +78,14 @@ func measureLatency(b *bench) ([]row, error) {
 			}
 		}
 	}
+	proxy, err := startRole("proxy http://" + echoes["go"].addr)
+	if err != nil {
+		return nil, err
+	}
+	defer proxy.stop()
 	var rows []row
 	for _, f := range []function{pythonFunction, g} {
-		more, err := b.latencyOf(f, echoes[f.name], servers)
+		more, err := b.latencyOf(f, echoes[f.name], proxy, servers)
 		if err != nil {
 			return nil, err
 		}
@@ -88,8 +94,9 @@ func measureLatency(b *bench) ([]row, error) {
 	return rows, nil
 }
 
-// latencyOf measures one function on servers, beside its baseline.
-func (b *bench) latencyOf(f function, echo *process, servers []*server) ([]row, error) {
+// latencyOf measures one function on servers, beside its baseline; and for comparison, beside
+// Go's, what a proxy adds on this machine.
+func (b *bench) latencyOf(f function, echo, proxy *process, servers []*server) ([]row, error) {
 	request, err := wireRequest(echo.addr, "/", event(), false)
 	if err != nil {
 		return nil, err
@@ -100,6 +107,12 @@ func (b *bench) latencyOf(f function, echo *process, servers []*server) ([]row, 
 			return nil, err
 		}
 		all = append(all, destination{s.addr, request})
+	}
+	if f.name == "go" {
+		if request, err = wireRequest(proxy.addr, "/", event(), false); err != nil {
+			return nil, err
+		}
+		all = append(all, destination{proxy.addr, request})
 	}
 	samples := make([][2][]time.Duration, len(all)) // p50 and p99 of each round
 	for i := range b.rounds(8) + 1 {
@@ -115,29 +128,39 @@ func (b *bench) latencyOf(f function, echo *process, servers []*server) ([]row, 
 		}
 	}
 	var rows []row
-	for k, s := range servers {
-		auth := "unsigned"
-		if s.signed {
-			auth = "SigV4"
+	for k := range all[1:] {
+		what, limits := "httputil.ReverseProxy, for comparison", []time.Duration{0, 0}
+		if k < len(servers) {
+			auth := "unsigned"
+			if servers[k].signed {
+				auth = "SigV4"
+			}
+			what = fmt.Sprintf("%s, %s, %s", f.title, auth, strings.Trim(servers[k].mechanism, "()"))
+			limits = []time.Duration{addedP50, addedP99}
 		}
 		for q, name := range []string{"p50", "p99"} {
-			limit := []time.Duration{addedP50, addedP99}[q]
-			base, with := samples[0][q], samples[k+1][q]
-			added := make([]time.Duration, len(base))
-			for i := range base {
-				added[i] = with[i] - base[i]
-			}
-			rows = append(rows, row{
-				metric:   fmt.Sprintf("added %s, %s, %s, %s", name, f.title, auth, s.mechanism[1:len(s.mechanism)-1]),
-				measured: fmt.Sprintf("%+.0f µs (%s)", float64(median(added))/1e3, micros(median(with))),
-				baseline: micros(median(base)),
-				ratio:    times(float64(median(with)) / float64(median(base))),
-				target:   "≤ +" + micros(limit),
-				met:      median(added) <= limit,
-			})
+			rows = append(rows, addedRow("added "+name+", "+what, samples[0][q], samples[k+1][q], limits[q]))
 		}
 	}
 	return rows, nil
+}
+
+// addedRow compares quantiles of rounds; no limit is no target.
+func addedRow(metric string, base, with []time.Duration, limit time.Duration) row {
+	added := make([]time.Duration, len(base))
+	for i := range base {
+		added[i] = with[i] - base[i]
+	}
+	r := row{
+		metric:   metric,
+		measured: fmt.Sprintf("%+.0f µs (%s)", float64(median(added))/1e3, micros(median(with))),
+		baseline: micros(median(base)),
+		ratio:    times(float64(median(with)) / float64(median(base))),
+	}
+	if limit > 0 {
+		r.target, r.met = "≤ +"+micros(limit), median(added) <= limit
+	}
+	return r
 }
 
 // openLoop sends requests at the fixed rate and returns how long each took, from when it was

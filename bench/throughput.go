@@ -15,7 +15,10 @@ var throughputMeasure = measure{
 	run: measureThroughput,
 }
 
-const throughputRound = time.Second
+const (
+	throughputRound = time.Second
+	warmUpRounds    = 4 // what is warmed up first: environments boot, and their compilers compile
+)
 
 // Least ratios to the proxy's requests per second, by function and clients; those left out
 // have no target.
@@ -98,7 +101,11 @@ func (b *bench) loads(targets []target, clients int) ([][]load, error) {
 	all := make([][]load, len(targets))
 	for i := range b.rounds(5) + 1 {
 		for k, t := range targets {
-			l, err := closedLoop(t, clients, b.span(throughputRound))
+			span := b.span(throughputRound)
+			if i == 0 {
+				span *= warmUpRounds
+			}
+			l, err := closedLoop(t, clients, span)
 			if err != nil {
 				return nil, err
 			}

@@ -52,8 +52,8 @@ const (
 	// Received.
 	Receive MappingDo = iota + 1
 
-	// StopReceive gives up a receive. Messages that it brings nevertheless come with Received
-	// and are let go.
+	// StopReceive gives up a receive. It is answered nevertheless, by Received, and perhaps
+	// with messages.
 	StopReceive
 
 	// Invoke runs the function with Messages as one batch: Answered.

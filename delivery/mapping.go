@@ -20,6 +20,7 @@ type Mapping struct {
 	pressed   bool    // a receive was full since then
 	hurt      Instant // no growth before: the function failed or was throttled
 	receives  map[ReceiveID]struct{}
+	stopped   map[ReceiveID]struct{} // given up, not yet answered
 	last      ReceiveID
 	lastBatch BatchID
 
@@ -97,7 +98,7 @@ type batch struct {
 
 // NewMapping returns a machine for a mapping that is not enabled.
 func NewMapping() *Mapping {
-	return &Mapping{receives: make(map[ReceiveID]struct{}), batches: make(map[BatchID]*batch)}
+	return &Mapping{receives: make(map[ReceiveID]struct{}), stopped: make(map[ReceiveID]struct{}), batches: make(map[BatchID]*batch)}
 }
 
 // Step takes one input at a time and appends what must be done to out.
@@ -205,6 +206,7 @@ func (m *Mapping) letGo() {
 	for id := m.last; id > 0 && len(m.receives) > 0; id-- {
 		if _, ok := m.receives[id]; ok {
 			delete(m.receives, id)
+			m.stopped[id] = struct{}{}
 			m.do(MappingEffect{Do: StopReceive, Receive: id})
 		}
 	}
@@ -244,17 +246,25 @@ func (m *Mapping) poll() {
 	}
 }
 
-// received takes the messages of a receive.
+// received takes the messages of a receive. One that was stopped too late brings messages that
+// nobody else will see for a while: they are processed, unless the mapping is disabled.
 func (m *Mapping) received(in MappingInput) {
-	if _, ok := m.receives[in.receive]; !ok {
+	_, expected := m.receives[in.receive]
+	_, stopped := m.stopped[in.receive]
+	if !expected && !stopped {
 		m.stale++
-		if len(in.messages) > 0 { // it was stopped too late
+	}
+	if !expected && (!stopped || !m.config.Enabled) {
+		delete(m.stopped, in.receive)
+		if len(in.messages) > 0 {
 			m.do(MappingEffect{Do: Release, Messages: ids(in.messages)})
 		}
 		return
 	}
 	delete(m.receives, in.receive)
+	delete(m.stopped, in.receive)
 	switch {
+	case stopped:
 	case in.full:
 		m.pressed = true
 	case in.empty:
@@ -365,6 +375,7 @@ func (m *Mapping) answered(in MappingInput) {
 		m.release(b)
 		return
 	}
+	m.relieve()
 	failed := make(map[MessageID]bool, len(in.failed))
 	for _, id := range in.failed {
 		failed[id] = true
@@ -406,6 +417,15 @@ func (m *Mapping) refused(b *batch) {
 	m.resting[i] = b
 }
 
+// relieve has the throttled batch that is due first tried again at once: what has just
+// succeeded has left room for it.
+func (m *Mapping) relieve() {
+	if len(m.resting) > 0 {
+		m.waiting = append(m.waiting, m.resting[0])
+		m.resting = m.resting[1:]
+	}
+}
+
 // backOff halves the pollers, and lets them grow again only after a while.
 func (m *Mapping) backOff(wait time.Duration) {
 	if m.now < m.hurt { // one of many that failed together
@@ -427,6 +447,7 @@ func (m *Mapping) trim() {
 	for id := m.last; m.busy() > m.pollers && len(m.receives) > 0 && id > 0; id-- {
 		if _, ok := m.receives[id]; ok {
 			delete(m.receives, id)
+			m.stopped[id] = struct{}{}
 			m.do(MappingEffect{Do: StopReceive, Receive: id})
 		}
 	}

@@ -2,10 +2,10 @@ package environment
 
 import (
 	"bytes"
-	"io"
 	"net"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/weir-run/weir/lambda"
 )
@@ -73,7 +73,7 @@ func completeEvent(b []byte) (id []byte, ok bool) {
 func benchmarkInvoke(b *testing.B, size int, command func(*fakeProcess), maxAllocs int64) {
 	h, d := fakeHost(b, command)
 	d.listen = loopback
-	h.opt.OpenLog = func(lambda.Scope, string, string) (io.WriteCloser, error) { return discardLog{}, nil }
+	h.opt.OpenLog = func(lambda.Scope, string, string) (func(time.Time, []byte), error) { return discardLog, nil }
 	e := startFake(b, h, 30)
 	e.waitReady()
 	idle := make(chan struct{}, 1)
@@ -99,10 +99,7 @@ func benchmarkInvoke(b *testing.B, size int, command func(*fakeProcess), maxAllo
 	}
 }
 
-type discardLog struct{}
-
-func (discardLog) Write(p []byte) (int, error) { return len(p), nil }
-func (discardLog) Close() error                { return nil }
+func discardLog(time.Time, []byte) {}
 
 func BenchmarkInvokePipelined1K(b *testing.B) {
 	benchmarkInvoke(b, 1<<10, pipelining(bytes.Repeat([]byte("y"), 1<<10)), 2)

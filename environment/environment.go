@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -142,7 +141,7 @@ func (h *Host) Start(spec Spec) *Environment {
 		resume: make(chan struct{}),
 	}
 	e.log = h.opt.Logger.With("function", v.Function, "version", v.Number, "environment", e.id)
-	e.stream = &stream{log: e.log}
+	e.stream = &stream{json: newJSONLog(v), initialized: initializationType(spec)}
 	e.mu.conns = make(map[*conn]struct{}, 2)
 	e.timer = time.AfterFunc(time.Hour, e.onAlarm)
 	e.timer.Stop()
@@ -160,10 +159,9 @@ func (e *Environment) boot(ctx context.Context) {
 	e.command = e.runtime.command()
 	group, name := e.logNames(time.Now().UTC())
 	e.stream.attach(e.openLog(group, name))
-	e.stream.line("INIT_START Runtime Version: " + e.runtime.initVersion() +
-		"\tRuntime Version ARN: " + e.runtime.VersionARN(e.spec.Scope))
+	e.stream.initStart(e.runtime, e.spec.Scope, e.spec.Version)
 	if e.runtime.Note != "" {
-		e.stream.line("WARN " + e.runtime.Note)
+		e.stream.warn(e.runtime.Note)
 		if _, warned := e.host.warned.LoadOrStore(e.runtime.ID, true); !warned {
 			e.log.Warn(e.runtime.Note)
 		}
@@ -251,7 +249,7 @@ func (e *Environment) logNames(now time.Time) (group, stream string) {
 	return group, prefix + "[" + v.Number + "]" + e.id
 }
 
-func (e *Environment) openLog(group, stream string) io.WriteCloser {
+func (e *Environment) openLog(group, stream string) func(time.Time, []byte) {
 	if e.host.opt.OpenLog == nil {
 		return nil
 	}

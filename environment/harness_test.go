@@ -3,7 +3,6 @@ package environment
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,12 +35,12 @@ type logBook struct {
 }
 
 type logStream struct {
-	mu     sync.Mutex
-	b      bytes.Buffer
-	closed bool
+	mu sync.Mutex
+	b  bytes.Buffer
+	at []time.Time
 }
 
-func (l *logBook) open(_ lambda.Scope, group, stream string) (io.WriteCloser, error) {
+func (l *logBook) open(_ lambda.Scope, group, stream string) (func(time.Time, []byte), error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.streams == nil {
@@ -49,7 +48,7 @@ func (l *logBook) open(_ lambda.Scope, group, stream string) (io.WriteCloser, er
 	}
 	s := new(logStream)
 	l.streams[group+" "+stream] = s
-	return s, nil
+	return s.take, nil
 }
 
 // text returns everything logged so far.
@@ -65,20 +64,11 @@ func (l *logBook) text() string {
 	return b.String()
 }
 
-func (s *logStream) Write(p []byte) (int, error) {
+func (s *logStream) take(at time.Time, lines []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return 0, os.ErrClosed
-	}
-	return s.b.Write(p)
-}
-
-func (s *logStream) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	return nil
+	s.b.Write(lines)
+	s.at = append(s.at, at)
 }
 
 // A liveEnvironment is an environment under test, with what it announced.

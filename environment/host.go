@@ -2,7 +2,6 @@ package environment
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -19,10 +18,10 @@ type Options struct {
 	// Dir receives weir's own bootstraps, in a directory named by their content.
 	Dir string
 
-	// OpenLog opens the log stream of one environment. A Write holds whole events, each ended
-	// by a line feed, in order; it must not wait for a disk, because the environment waits for
-	// it. Nil discards the logs.
-	OpenLog func(scope lambda.Scope, group, stream string) (io.WriteCloser, error)
+	// OpenLog opens the log stream of one environment: it returns what takes its events, lines
+	// of one moment, each ended by a line feed, in order. That must not wait for a disk,
+	// because the environment waits for it. Nil discards the logs.
+	OpenLog func(scope lambda.Scope, group, stream string) (func(at time.Time, lines []byte), error)
 
 	// Endpoint is weir's own AWS API; environments whose sandbox has an endpoint listener
 	// reach it there. EndpointURL is the AWS_ENDPOINT_URL of every function; if empty, it is

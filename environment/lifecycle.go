@@ -57,7 +57,7 @@ func (e *Environment) endInit(c *conn) *apiAnswer {
 		e.log.Error("limiting the CPU of an environment", "err", err)
 	}
 	e.output.catchUp() // what INIT printed stands before the first START
-	if booted && e.spec.Provisioned {
+	if booted {
 		e.stream.initReport(took, "init", Success, "")
 	}
 	e.mu.Lock()
@@ -242,9 +242,7 @@ func (e *Environment) fail(r *run, f *failure) {
 	if !r.started {
 		e.stream.start(r.requestID, e.spec.Version.Number)
 	}
-	for _, line := range f.lines {
-		e.stream.line(line)
-	}
+	e.stream.fault(f.lines)
 	e.finish(r, nil, f.status, f.errorType)
 }
 

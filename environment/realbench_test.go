@@ -2,8 +2,8 @@ package environment
 
 import (
 	"bytes"
-	"io"
 	"testing"
+	"time"
 
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
@@ -12,7 +12,7 @@ import (
 // benchmarkFunction measures one invocation after the other of a real runtime that echoes 1 KB.
 func benchmarkFunction(b *testing.B, start func(h *Host) *liveEnvironment) {
 	h := hostOn(b, sandbox.Process).with(func(o *Options) {
-		o.OpenLog = func(lambda.Scope, string, string) (io.WriteCloser, error) { return discardLog{}, nil }
+		o.OpenLog = func(lambda.Scope, string, string) (func(time.Time, []byte), error) { return discardLog, nil }
 	})
 	e := start(h)
 	inv := e.invocation(`{"do":"` + string(bytes.Repeat([]byte("x"), 1000)) + `"}`)

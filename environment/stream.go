@@ -2,40 +2,50 @@ package environment
 
 import (
 	"bytes"
-	"io"
-	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-run/weir/lambda"
 )
 
-// Bounds of a log stream, in bytes.
+// Bounds of a log stream, in bytes where nothing else is said.
 const (
 	maxEvent    = 256 << 10 // one line of a function's output; a longer one is cut in several
 	maxTail     = 4 << 10   // what X-Amz-Log-Type: Tail returns
-	flushBuffer = 32 << 10  // what is held back at most, so that one Write takes several lines
+	flushBuffer = 32 << 10  // what is held back at most
 	keepBuffer  = 64 << 10  // what an environment keeps to use again
+	keepMarks   = 256       // and how many marks
 )
 
 // A stream is the log stream of an environment: the platform's lines and the function's output,
 // in the order in which they happened. Lines are held back for a moment: START goes out
 // together with END and REPORT unless the function prints something or takes long.
 type stream struct {
-	log *slog.Logger
+	json        *jsonLog // nil: the format is text
+	initialized string   // the type of the environment's INIT
 
 	mu struct {
 		sync.Mutex
-		out     io.WriteCloser // nil once it has failed
-		buf     []byte         // whole events, not yet written
-		partial []byte         // output without its line end
+		out     func(time.Time, []byte) // nil: nobody takes it
+		buf     []byte                  // whole events, not yet written
+		marks   []mark                  // when they happened
+		partial []byte                  // output without its line end
 		tailing bool
 		tail    []byte // the last events since tailing began, at least maxTail of them
 	}
 }
 
+// A mark is where the events of one moment end.
+type mark struct {
+	end int
+	at  time.Time
+}
+
 // attach sets where the stream is written; without, or with nil, everything is dropped.
-func (s *stream) attach(out io.WriteCloser) {
+func (s *stream) attach(out func(time.Time, []byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.out = out
@@ -50,10 +60,14 @@ func (s *stream) line(text string) {
 
 // event takes over buf, grown by whole events.
 func (s *stream) event(buf []byte) {
+	if len(buf) == len(s.mu.buf) {
+		return // of a level that is not logged
+	}
 	if s.mu.tailing {
 		s.keep(buf[len(s.mu.buf):])
 	}
 	s.mu.buf = buf
+	s.mu.marks = append(s.mu.marks, mark{len(buf), time.Now()})
 	if len(buf) >= flushBuffer {
 		s.flushLocked()
 	}
@@ -85,10 +99,54 @@ func (s *stream) takeTail() []byte {
 	return bytes.Clone(s.mu.tail[max(0, len(s.mu.tail)-maxTail):])
 }
 
+// initStart writes the INIT_START line.
+func (s *stream) initStart(r Runtime, scope lambda.Scope, v *lambda.Version) {
+	if s.json == nil {
+		s.line("INIT_START Runtime Version: " + r.initVersion() + "\tRuntime Version ARN: " + r.VersionARN(scope))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.event(s.json.appendEvent(s.mu.buf, lambda.LogInfo, "platform.initStart", initStartRecord{
+		s.initialized, "init", r.initVersion(), r.VersionARN(scope), v.Function, v.Number,
+	}))
+}
+
+// warn writes a warning about the environment.
+func (s *stream) warn(text string) {
+	if s.json == nil {
+		s.line("WARN " + text)
+		return
+	}
+	s.line(string(mustJSON(struct {
+		Timestamp string          `json:"timestamp"`
+		Level     lambda.LogLevel `json:"level"`
+		Message   string          `json:"message"`
+	}{time.Now().UTC().Format(jsonTime), lambda.LogWarn, text})))
+}
+
+// fault writes how an invocation failed.
+func (s *stream) fault(lines []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.json != nil && len(lines) > 0 {
+		s.endPartial()
+		s.event(s.json.appendEvent(s.mu.buf, lambda.LogWarn, "platform.fault", strings.Join(lines, "\n")))
+		return
+	}
+	for _, line := range lines {
+		s.event(append(append(s.mu.buf, line...), '\n'))
+	}
+}
+
 // start writes the START line.
 func (s *stream) start(requestID, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.json != nil {
+		s.event(s.json.appendEvent(s.mu.buf, lambda.LogInfo, "platform.start", startRecord{requestID, version}))
+		return
+	}
 	b := append(s.mu.buf, "START RequestId: "...)
 	b = append(b, requestID...)
 	b = append(b, " Version: "...)
@@ -101,6 +159,11 @@ func (s *stream) end(r *Report, memoryMB int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endPartial()
+	if s.json != nil {
+		s.event(s.json.appendEnd(s.mu.buf, r, memoryMB))
+		s.flushLocked()
+		return
+	}
 	b := append(s.mu.buf, "END RequestId: "...)
 	b = append(b, r.RequestID...)
 	b = append(b, "\nREPORT RequestId: "...)
@@ -122,11 +185,20 @@ func (s *stream) end(r *Report, memoryMB int) {
 	s.flushLocked()
 }
 
-// initReport writes the INIT_REPORT line. A success has neither phase nor status (AWS writes it
-// for provisioned concurrency only).
+// initReport writes the INIT_REPORT line. A success has neither phase nor status, and AWS writes
+// it for provisioned concurrency only.
 func (s *stream) initReport(d time.Duration, phase string, status Status, errorType string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.json != nil {
+		s.endPartial()
+		s.event(s.json.appendInit(s.mu.buf, initDoneRecord{s.initialized, phase, status, errorType}, d))
+		s.flushLocked()
+		return
+	}
+	if status == Success && s.initialized == onDemand {
+		return
+	}
 	s.endPartial()
 	b := appendMillis(append(s.mu.buf, "INIT_REPORT Init Duration: "...), d)
 	b = append(b, " ms"...)
@@ -184,9 +256,14 @@ func (s *stream) outputLocked(p []byte) {
 			}
 			continue
 		}
-		b := append(s.mu.buf, s.mu.partial...)
-		s.mu.partial = s.mu.partial[:0]
-		s.event(append(b, p[:end]...))
+		if s.json != nil {
+			s.mu.partial = append(s.mu.partial, p[:end]...)
+			s.endJSON()
+		} else {
+			b := append(s.mu.buf, s.mu.partial...)
+			s.mu.partial = s.mu.partial[:0]
+			s.event(append(b, p[:end]...))
+		}
 		p = p[end:]
 	}
 }
@@ -196,12 +273,27 @@ func (s *stream) endPartial() {
 	if len(s.mu.partial) == 0 {
 		return
 	}
+	if s.json != nil {
+		s.mu.partial = append(s.mu.partial, '\n')
+		s.endJSON()
+		return
+	}
 	b := append(s.mu.buf, s.mu.partial...)
 	s.mu.partial = s.mu.partial[:0]
 	if cap(s.mu.partial) > keepBuffer {
 		s.mu.partial = nil
 	}
 	s.event(append(b, '\n'))
+}
+
+// endJSON takes over the lines of output in partial, which end there.
+func (s *stream) endJSON() {
+	b := s.json.appendOutput(s.mu.buf, s.mu.partial)
+	s.mu.partial = s.mu.partial[:0]
+	if cap(s.mu.partial) > keepBuffer {
+		s.mu.partial = nil
+	}
+	s.event(b)
 }
 
 // flush writes what is held back.
@@ -216,10 +308,15 @@ func (s *stream) flushLocked() {
 		return
 	}
 	if s.mu.out != nil {
-		if _, err := s.mu.out.Write(s.mu.buf); err != nil {
-			s.log.Error("writing a function's log; the rest of this stream is lost", "err", err)
-			s.closeLocked()
+		from := 0
+		for _, m := range s.mu.marks {
+			s.mu.out(m.at, s.mu.buf[from:m.end])
+			from = m.end
 		}
+	}
+	s.mu.marks = s.mu.marks[:0]
+	if cap(s.mu.marks) > keepMarks {
+		s.mu.marks = nil
 	}
 	s.mu.buf = s.mu.buf[:0]
 	if cap(s.mu.buf) > keepBuffer {
@@ -227,21 +324,11 @@ func (s *stream) flushLocked() {
 	}
 }
 
-// close writes what is held back and closes the stream.
+// close writes what is held back; what comes later is dropped.
 func (s *stream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endPartial()
 	s.flushLocked()
-	s.closeLocked()
-}
-
-func (s *stream) closeLocked() {
-	if s.mu.out == nil {
-		return
-	}
-	if err := s.mu.out.Close(); err != nil {
-		s.log.Error("closing a function's log", "err", err)
-	}
 	s.mu.out = nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -16,8 +15,8 @@ import (
 
 func newTestStream() (*stream, *logStream) {
 	out := new(logStream)
-	s := &stream{log: slog.New(slog.DiscardHandler)}
-	s.attach(out)
+	s := &stream{initialized: onDemand}
+	s.attach(out.take)
 	return s, out
 }
 
@@ -106,28 +105,26 @@ func TestReportLines(t *testing.T) {
 	}
 }
 
-// A log that fails is given up; the function goes on.
-func TestBrokenLog(t *testing.T) {
-	s := &stream{log: slog.New(slog.DiscardHandler)}
-	out := new(brokenLog)
-	s.attach(out)
-	for range 3 {
+// What is held back keeps the time at which it happened.
+func TestTimesOfEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, out := newTestStream()
+		began := time.Now()
+		s.start("r", "1")
+		time.Sleep(time.Second)
 		s.output([]byte("x\n"))
+		s.end(&Report{RequestID: "r"}, 128)
+		if len(out.at) != 3 || !out.at[0].Equal(began) || !out.at[1].Equal(began.Add(time.Second)) {
+			t.Errorf("%v", out.at)
+		}
+		s.close()
+		s.line("after its end")
 		s.flush()
-	}
-	if out.writes != 1 || out.closes != 1 {
-		t.Errorf("%+v", out)
-	}
-	s.close()
-	if out.closes != 1 {
-		t.Errorf("%+v", out)
-	}
+		if strings.Contains(out.b.String(), "after") {
+			t.Error("a stream that was closed was written to")
+		}
+	})
 }
-
-type brokenLog struct{ writes, closes int }
-
-func (b *brokenLog) Write([]byte) (int, error) { b.writes++; return 0, os.ErrClosed }
-func (b *brokenLog) Close() error              { b.closes++; return nil }
 
 // What the function printed before is in the log before the line that follows catchUp.
 func TestCatchUp(t *testing.T) {
@@ -207,8 +204,8 @@ func TestLogNames(t *testing.T) {
 	}
 }
 
-// The log of an environment is opened once, under the names its function sees, and closed.
-func TestLogIsClosed(t *testing.T) {
+// The log of an environment is opened once, under the names its function sees.
+func TestLogOpens(t *testing.T) {
 	bubble(t, echo, func(t *testing.T, e *liveEnvironment, s *fakeSandbox) {
 		e.waitReady()
 		e.call(`1`)
@@ -222,8 +219,8 @@ func TestLogIsClosed(t *testing.T) {
 			if !strings.Contains(env, "AWS_LAMBDA_LOG_GROUP_NAME="+group+"\n") || !strings.Contains(env, "AWS_LAMBDA_LOG_STREAM_NAME="+stream+"\n") {
 				t.Errorf("%s is not in\n%s", name, env)
 			}
-			if !l.closed {
-				t.Error("the log is open")
+			if !strings.Contains(l.b.String(), "REPORT RequestId: ") {
+				t.Error("the log is not whole")
 			}
 		}
 	})

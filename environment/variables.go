@@ -66,6 +66,10 @@ func (h *Host) variables(spec Spec, r Runtime, group, stream string) []string {
 	vars["AWS_LAMBDA_INITIALIZATION_TYPE"] = initializationType(spec)
 	vars["AWS_LAMBDA_LOG_GROUP_NAME"] = group
 	vars["AWS_LAMBDA_LOG_STREAM_NAME"] = stream
+	if v.LogFormat == lambda.LogJSON {
+		vars["AWS_LAMBDA_LOG_FORMAT"] = string(lambda.LogJSON)
+		vars["AWS_LAMBDA_LOG_LEVEL"] = string(v.AppLogLevel)
+	}
 	vars["LAMBDA_TASK_ROOT"] = "/var/task"
 	vars["LAMBDA_RUNTIME_DIR"] = "/var/runtime"
 	if h.opt.Credentials != nil {
@@ -105,11 +109,13 @@ func commonVariables(r Runtime) map[string]string {
 	return vars
 }
 
+const onDemand = "on-demand"
+
 func initializationType(spec Spec) string {
 	if spec.Provisioned {
 		return "provisioned-concurrency"
 	}
-	return "on-demand"
+	return onDemand
 }
 
 // startsLate reports whether a function's variables can be given to an interpreter that has

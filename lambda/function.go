@@ -28,6 +28,9 @@ type Version struct {
 	Environment  map[string]string `json:",omitzero"`
 	HasEnv       bool              `json:",omitzero"` // an empty Environment was set, which AWS echoes; false: never set
 	LogGroup     string            `json:",omitzero"`
+	LogFormat    LogFormat         `json:",omitzero"`
+	AppLogLevel  LogLevel          `json:",omitzero"` // least level of what the function logs; with LogJSON only
+	SysLogLevel  LogLevel          `json:",omitzero"` // of what Lambda logs; with LogJSON only
 	DeadLetter   string            `json:",omitzero"` // ARN of the queue or topic for events that failed, or empty
 	Code         Code              `json:",omitzero"`
 
@@ -49,6 +52,29 @@ type Version struct {
 	UpdateReason     string       `json:",omitzero"`
 	UpdateReasonCode string       `json:",omitzero"`
 }
+
+// LogFormat is the format of a function's log.
+type LogFormat string
+
+// The log formats. Without one it is text.
+const (
+	LogText LogFormat = "Text"
+	LogJSON LogFormat = "JSON"
+)
+
+// LogLevel is how important a line of a log is.
+type LogLevel string
+
+// The log levels, from the least important to the most. Lambda's own lines have DEBUG, INFO and
+// WARN.
+const (
+	LogTrace LogLevel = "TRACE"
+	LogDebug LogLevel = "DEBUG"
+	LogInfo  LogLevel = "INFO"
+	LogWarn  LogLevel = "WARN"
+	LogError LogLevel = "ERROR"
+	LogFatal LogLevel = "FATAL"
+)
 
 // Code names a function's deployment package in the store of blobs.
 type Code struct {

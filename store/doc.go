@@ -19,6 +19,7 @@
 //	a/…                             asynchronous events (events.go)
 //	m/… d/…                         messages of queues (queuerow.go)
 //	n/…                             published messages (fanout.go)
+//	t/…                             metrics and the history of alarms (metrics.go)
 //
 // The data directory:
 //

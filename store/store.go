@@ -38,6 +38,7 @@ type Store struct {
 	events  *Events
 	queues  *Queues
 	fanOut  *FanOut
+	metrics *Metrics
 	closed  sync.Once
 	result  error // of Close
 }
@@ -85,6 +86,7 @@ func open(o Options) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.fanOut = openFanOut(s.engine)
+	s.metrics = &Metrics{slot: s.engine}
 	return s, nil
 }
 
@@ -105,6 +107,9 @@ func (s *Store) Queues() *Queues { return s.queues }
 
 // FanOut returns the store's published messages.
 func (s *Store) FanOut() *FanOut { return s.fanOut }
+
+// Metrics returns the store's periods of metrics.
+func (s *Store) Metrics() *Metrics { return s.metrics }
 
 // Close waits for the commits and reads under way and gives the directory up. Commits that
 // still wait for their turn, and whatever comes later, fail with ErrClosed; snapshots of the

@@ -15,7 +15,7 @@ import (
 	"github.com/weir-run/weir/sandbox"
 )
 
-const demoAbout = `Shows what weir does, in less than half a minute: it starts a server on a free port and in a
+const demoAbout = `Shows what weir does, in about twenty seconds: it starts a server on a free port and in a
 temporary directory, deploys a real function and drives it past its limits. It takes no
 flags and leaves nothing behind.
 `

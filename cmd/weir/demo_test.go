@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// demoLimit is what the demo may take.
-const demoLimit = 30 * time.Second
+// demoLimit is what the demo may take while other tests run beside it; alone it takes half a
+// minute at most.
+const demoLimit = time.Minute
 
 func TestDemo(t *testing.T) {
 	began := time.Now()

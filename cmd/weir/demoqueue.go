@@ -59,7 +59,7 @@ const (
 	connections    = 50 // of the database
 	orders         = 120
 	orderWork      = 500 * time.Millisecond
-	orderPollers   = 8 // provisioned, of 10 batches each
+	orderPollers   = 6 // provisioned, of 10 batches each
 	warmUp         = 1500 * time.Millisecond
 	orderVisibleIn = "60"
 )

@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
+	"github.com/weir-run/weir/store/logs"
 )
 
 const serveAbout = `Starts a server. It prints one line with its endpoint when it is ready; give it to any AWS
@@ -37,6 +38,7 @@ func (m *Main) serve(ctx context.Context, args []string) error {
 	source := f.String("source-endpoint", "", "`URL` of an SQS-compatible endpoint that event source mappings poll; default: weir's own queues")
 	auth := f.String("auth", "none", "signatures of requests: none (any is accepted) or sigv4 (checked)")
 	credentials := f.String("credentials", "", "`file` of access keys for -auth sigv4: a key id and a secret on each line")
+	logLimit := f.Int("log-disk", defaultLogDisk, "`MiB` of disk space for what functions log; the oldest goes first")
 	level := f.String("log-level", "info", "least level that is logged: debug, info, warn or error")
 	if err := parse(f, args); err != nil {
 		return err
@@ -45,6 +47,10 @@ func (m *Main) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if *logLimit < minLogDisk {
+		return usageError{fmt.Errorf("log disk space of %d MiB is less than %d", *logLimit, minLogDisk)}
+	}
+	opt.MaxLogBytes = int64(*logLimit) << 20
 	opt.Source = *source
 	var logLevel slog.Level
 	if err := logLevel.UnmarshalText([]byte(*level)); err != nil {
@@ -56,6 +62,12 @@ func (m *Main) serve(ctx context.Context, args []string) error {
 	}
 	return m.runServer(ctx, opt, *listen)
 }
+
+// The disk space for logs, in MiB.
+const (
+	defaultLogDisk = logs.DefaultMaxBytes >> 20
+	minLogDisk     = 64
+)
 
 // runServer serves until ctx ends, then drains.
 func (m *Main) runServer(ctx context.Context, opt serverOptions, address string) error {

@@ -16,16 +16,18 @@ import (
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
-	"github.com/weir-run/weir/aws/cloudwatch"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
+	cloudwatchservice "github.com/weir-run/weir/service/cloudwatch"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
+	logsservice "github.com/weir-run/weir/service/logs"
 	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
+	"github.com/weir-run/weir/store/logs"
 )
 
 // serverOptions are what a server is made of.
@@ -36,24 +38,28 @@ type serverOptions struct {
 	Egress      sandbox.Egress
 	Auth        wire.Auth
 	Credentials map[string]wire.Credential
+	MaxLogBytes int64  // of all log groups
 	Source      string // endpoint of the queues that event source mappings poll; empty: weir's own
 	Logger      *slog.Logger
 }
 
 // A server is all parts of weir, wired together, in the order in which they were opened.
 type server struct {
-	opt     serverOptions
-	url     string
-	report  sandbox.Report
-	store   *store.Store
-	driver  sandbox.Driver
-	host    *environment.Host
-	engine  *engine.Engine
-	queues  *sqsservice.Service
-	sns     *snsservice.Service
-	http    *http.Server
-	failed  chan error // of http, at most one
-	closers []func(context.Context) error
+	opt      serverOptions
+	url      string
+	report   sandbox.Report
+	store    *store.Store
+	logs     *logsservice.Service
+	driver   sandbox.Driver
+	host     *environment.Host
+	engine   *engine.Engine
+	queues   *sqsservice.Service
+	sns      *snsservice.Service
+	metrics  *cloudwatchservice.Service
+	recorder store.Recorder
+	http     *http.Server
+	failed   chan error // of http, at most one
+	closers  []func(context.Context) error
 }
 
 const (
@@ -94,12 +100,12 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		Auth: opt.Auth, Credentials: credentials, Account: defaultAccount, Region: defaultRegion,
 		Site: s.site(), Log: opt.Logger,
 	})
-	logs := &logFiles{dir: filepath.Join(opt.Data, "logs")}
-	s.host, err = environment.Open(environment.Options{
-		Sandboxes: s.driver, Dir: filepath.Join(opt.Data, "runtime"), OpenLog: logs.open,
-		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: opt.Egress, Logger: opt.Logger,
-	})
-	if err != nil {
+	opened := make(chan struct{}) // closed when there is an engine, or will be none
+	defer close(opened)
+	if err := s.openLogs(opened); err != nil {
+		return nil, err
+	}
+	if err := s.openHost(mux, keys); err != nil {
 		return nil, err
 	}
 	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
@@ -130,8 +136,13 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
 	close(ready)
+	s.metrics = cloudwatchservice.Open(cloudwatchservice.Options{
+		Store: s.store, Recorder: &s.recorder, Publish: s.notify, Invoke: s.alarm, Logger: opt.Logger,
+	})
+	s.closers = append(s.closers, func(context.Context) error { s.metrics.Close(); return nil })
 	s.register(mux)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
+	s.http.RegisterOnShutdown(s.logs.EndTails)
 	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -139,6 +150,42 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		}
 	}()
 	return s, nil
+}
+
+// openLogs opens the logs. The functions of subscription filters are invoked by the engine, which
+// is opened later: what is logged before opened is closed waits. It is closed before the logs.
+func (s *server) openLogs(opened <-chan struct{}) (err error) {
+	s.logs, err = logsservice.Open(logsservice.Options{
+		Store: s.store, Dir: filepath.Join(s.opt.Data, "logs"), MaxBytes: s.opt.MaxLogBytes, Logger: s.opt.Logger,
+		Enqueue: func(ctx context.Context, arn string, payload []byte) error {
+			<-opened
+			if s.engine == nil {
+				return errors.New("the server did not start")
+			}
+			return s.enqueue(ctx, arn, payload, "")
+		},
+		Emit: s.emit,
+		OnEvent: func(scope lambda.Scope, _, _ string, e logs.Event) {
+			select {
+			case <-opened:
+				s.embedded(scope, e)
+			default: // no function has run yet
+			}
+		},
+	})
+	if err == nil {
+		s.closers = append(s.closers, func(context.Context) error { return s.logs.Close() })
+	}
+	return err
+}
+
+// openHost opens what starts environments.
+func (s *server) openHost(mux *wire.Mux, keys func(lambda.Scope) (string, string, string)) (err error) {
+	s.host, err = environment.Open(environment.Options{
+		Sandboxes: s.driver, Dir: filepath.Join(s.opt.Data, "runtime"), OpenLog: s.logs.OpenLog,
+		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: s.opt.Egress, Logger: s.opt.Logger,
+	})
+	return err
 }
 
 // endpointURL is where functions find weir: in a sandbox with a network of its own at the
@@ -156,9 +203,10 @@ func (s *server) register(mux *wire.Mux) {
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
 		Targets: map[string]func(string) bool{"sqs": s.queues.Exists, "sns": s.sns.Exists},
 	}).Register(mux)
+	s.logs.Register(mux)
 	s.queues.Register(mux)
 	s.sns.Register(mux)
-	mux.Handle(&cloudwatch.Wire, nil, nil)
+	s.metrics.Register(mux)
 	catalog.Register(mux)
 }
 

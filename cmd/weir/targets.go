@@ -3,14 +3,19 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
+	cloudwatchservice "github.com/weir-run/weir/service/cloudwatch"
+	logsservice "github.com/weir-run/weir/service/logs"
 	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
+	"github.com/weir-run/weir/store/logs"
 )
 
 // What leads from one service to another.
@@ -62,4 +67,35 @@ func (s *server) enqueue(ctx context.Context, arn string, payload []byte, traceI
 		Scope: lambda.Scope{Account: n.Account, Region: n.Region}, Function: n.Name, Qualifier: n.Qualifier,
 		Type: lambda.Event, RequestID: uuid.NewString(), TraceID: traceID, Payload: payload, Roll: rand.Float64(),
 	})
+}
+
+// notify publishes what an alarm says.
+func (s *server) notify(ctx context.Context, _ lambda.Scope, topicARN, subject, message string) error {
+	return s.sns.Notify(ctx, topicARN, subject, message)
+}
+
+// alarm invokes a function with what an alarm says, as an asynchronous invocation.
+func (s *server) alarm(ctx context.Context, _ lambda.Scope, functionARN string, event []byte) error {
+	return s.enqueue(ctx, functionARN, event, engine.NewTrace(time.Now()))
+}
+
+// emit counts a datapoint of a metric filter.
+func (s *server) emit(d logsservice.Datapoint) {
+	m := metric.Metric{Namespace: d.Namespace, Name: d.Metric}
+	for name, value := range d.Dimensions {
+		m.Dimensions = append(m.Dimensions, metric.Dimension{Name: name, Value: value})
+	}
+	unit, _ := metric.ParseUnit(d.Unit)
+	s.recorder.Record(d.Scope, m, unit, metric.Instant(d.Time.UnixNano()), d.Value)
+}
+
+// embedded counts the datapoints of a log line in the embedded metric format.
+func (s *server) embedded(scope lambda.Scope, e logs.Event) {
+	points, err := cloudwatchservice.EMF(e.Message, time.Now())
+	if err != nil {
+		s.opt.Logger.Debug("embedded metrics", "scope", scope.String(), "error", err)
+	}
+	if len(points) > 0 {
+		s.metrics.Put(scope, points)
+	}
 }

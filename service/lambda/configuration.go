@@ -127,7 +127,7 @@ func listed(v *lambda.Version, arn string) *api.FunctionConfiguration {
 		Architectures:    []string{v.Architecture},
 		EphemeralStorage: &api.EphemeralStorage{Size: wire.Some(int32(v.EphemeralMB))},
 		SnapStart:        &api.SnapStartResponse{ApplyOn: wire.Some("None"), OptimizationStatus: wire.Some("Off")},
-		LoggingConfig:    &api.LoggingConfig{LogFormat: wire.Some("Text"), LogGroup: wire.Some(v.LogGroup)},
+		LoggingConfig:    loggingConfig(v),
 	}
 	if v.DeadLetter != "" {
 		out.DeadLetterConfig = &api.DeadLetterConfig{TargetArn: wire.Some(v.DeadLetter)}

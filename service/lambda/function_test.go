@@ -47,6 +47,25 @@ func TestCreateFunctionSettings(t *testing.T) {
 	}
 }
 
+// The levels belong to the format JSON and go with it; what is not given stays.
+func TestLoggingConfig(t *testing.T) {
+	h := newHarness(t)
+	h.create("f", `,"LoggingConfig":{"LogFormat":"JSON"}`)
+	for _, row := range []struct{ given, want string }{
+		{`{}`, "map[ApplicationLogLevel:INFO LogFormat:JSON LogGroup:/aws/lambda/f SystemLogLevel:INFO]"},
+		{`{"ApplicationLogLevel":"WARN"}`, "map[ApplicationLogLevel:WARN LogFormat:JSON LogGroup:/aws/lambda/f SystemLogLevel:INFO]"},
+		{`{"SystemLogLevel":"DEBUG","LogGroup":"mine"}`, "map[ApplicationLogLevel:WARN LogFormat:JSON LogGroup:mine SystemLogLevel:DEBUG]"},
+		{`{"LogFormat":"Text"}`, "map[LogFormat:Text LogGroup:mine]"},
+		{`{"LogFormat":"JSON"}`, "map[ApplicationLogLevel:INFO LogFormat:JSON LogGroup:mine SystemLogLevel:INFO]"},
+	} {
+		h.ok("PUT", "/2015-03-31/functions/f/configuration", `{"LoggingConfig":`+row.given+`}`)
+		h.settled("f")
+		if got := fmt.Sprint(h.ok("GET", "/2015-03-31/functions/f/configuration", "")["LoggingConfig"]); got != row.want {
+			t.Errorf("%s: %s, want %s", row.given, got, row.want)
+		}
+	}
+}
+
 func TestCreateFunctionRefusals(t *testing.T) {
 	h := newHarness(t)
 	h.create("f", "")
@@ -72,7 +91,7 @@ func TestCreateFunctionRefusals(t *testing.T) {
 		create("VPC", more(`,"VpcConfig":{"SubnetIds":["subnet-1"]}`), 400, parameter, user("weir does not support the parameter VpcConfig of CreateFunction.")),
 		create("layers", more(`,"Layers":["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]`), 400, parameter, user("weir does not support the parameter Layers of CreateFunction.")),
 		create("active tracing", more(`,"TracingConfig":{"Mode":"Active"}`), 400, parameter, user("weir does not support the parameter TracingConfig of CreateFunction.")),
-		create("JSON logs", more(`,"LoggingConfig":{"LogFormat":"JSON"}`), 400, parameter, user("weir does not support the log format JSON.")),
+		create("log level without JSON", more(`,"LoggingConfig":{"ApplicationLogLevel":"WARN"}`), 400, parameter, user("Log Level is not supported when Log Format is set to \"Text\". Remove log level from your request or change the LogFormat to \"JSON\" and try again.")),
 		create("long name", strings.Replace(createBody("g", ""), `"g"`, `"`+strings.Repeat("n", 65)+`"`, 1), 400, parameter, plain("1 validation error detected: Value '"+strings.Repeat("n", 65)+"' at 'functionName' failed to satisfy constraint: Member must have length less than or equal to 64")),
 	}[:])
 	if r := h.do("GET", "/2015-03-31/functions/g", ""); r.status != 404 {

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 
@@ -35,10 +36,9 @@ func (s *Service) applied(v lambda.Version, set settings) (lambda.Version, error
 		v.Environment, v.HasEnv = maps.Clone(set.environment.Variables), set.environment.Variables != nil
 	}
 	if set.logging != nil {
-		if err := checkLogging(set.logging); err != nil {
+		if err := applyLogging(&v, set.logging); err != nil {
 			return v, err
 		}
-		v.LogGroup = set.logging.LogGroup.Or(v.LogGroup)
 	}
 	if set.deadLetter != nil {
 		if err := s.checkDeadLetter(set.deadLetter.TargetArn.V); err != nil {
@@ -57,14 +57,34 @@ func (s *Service) applied(v lambda.Version, set settings) (lambda.Version, error
 	return v, nil
 }
 
-func checkLogging(l *api.LoggingConfig) error {
-	if l.LogFormat.Or("Text") == "JSON" {
-		return invalid("weir does not support the log format JSON.")
+// applyLogging sets what is given of how a function logs. The levels belong to the format JSON,
+// where both are INFO unless they are given.
+func applyLogging(v *lambda.Version, l *api.LoggingConfig) error {
+	format := lambda.LogFormat(l.LogFormat.Or(string(v.LogFormat)))
+	if format == lambda.LogText {
+		format = ""
 	}
-	if l.ApplicationLogLevel.OK || l.SystemLogLevel.OK {
+	if format == "" && (l.ApplicationLogLevel.OK || l.SystemLogLevel.OK) {
 		return invalid("Log Level is not supported when Log Format is set to \"Text\". Remove log level from your request or change the LogFormat to \"JSON\" and try again.")
 	}
+	v.LogFormat, v.LogGroup = format, l.LogGroup.Or(v.LogGroup)
+	if format == "" {
+		v.AppLogLevel, v.SysLogLevel = "", ""
+		return nil
+	}
+	v.AppLogLevel = lambda.LogLevel(l.ApplicationLogLevel.Or(string(cmp.Or(v.AppLogLevel, lambda.LogInfo))))
+	v.SysLogLevel = lambda.LogLevel(l.SystemLogLevel.Or(string(cmp.Or(v.SysLogLevel, lambda.LogInfo))))
 	return nil
+}
+
+// loggingConfig describes how a function logs.
+func loggingConfig(v *lambda.Version) *api.LoggingConfig {
+	out := &api.LoggingConfig{LogFormat: wire.Some(string(cmp.Or(v.LogFormat, lambda.LogText))), LogGroup: wire.Some(v.LogGroup)}
+	if v.LogFormat == lambda.LogJSON {
+		out.ApplicationLogLevel = wire.Some(string(v.AppLogLevel))
+		out.SystemLogLevel = wire.Some(string(v.SysLogLevel))
+	}
+	return out
 }
 
 // checkDeadLetter refuses what cannot be a dead-letter queue; an empty ARN removes it. AWS

@@ -32,6 +32,15 @@ func (s *Service) Deliver(ctx context.Context, arn string, m *engine.Message) er
 // *lambda.Error means that a repetition is of no use. For a FIFO topic, dedupID makes a
 // repetition within five minutes harmless; for others it is not used.
 func (s *Service) Send(ctx context.Context, topicARN string, body []byte, attributes map[string]Attribute, trace, dedupID string) error {
+	return s.send(ctx, topicARN, "", body, attributes, trace, dedupID)
+}
+
+// Notify publishes a text with a subject from within weir, as Send does.
+func (s *Service) Notify(ctx context.Context, topicARN, subject, text string) error {
+	return s.send(ctx, topicARN, subject, []byte(text), nil, "", uuid.NewString())
+}
+
+func (s *Service) send(ctx context.Context, topicARN, subject string, body []byte, attributes map[string]Attribute, trace, dedupID string) error {
 	n, ok := parseTopic(topicARN)
 	if !ok {
 		return invalid("TopicArn")
@@ -45,7 +54,7 @@ func (s *Service) Send(ctx context.Context, topicARN string, body []byte, attrib
 	if trace == "" {
 		trace = engine.NewTrace(time.Now())
 	}
-	m := &message{Scope: n.scope, Topic: n.name, ID: uuid.NewString(), Published: time.Now().UnixNano(), Text: string(body), Attributes: attributes, Trace: trace}
+	m := &message{Scope: n.scope, Topic: n.name, ID: uuid.NewString(), Published: time.Now().UnixNano(), Text: string(body), Subject: subject, Attributes: attributes, Trace: trace}
 	if n.isFIFO() {
 		m.Group, m.Dedup = dedupID, dedupID
 	}
