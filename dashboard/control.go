@@ -43,10 +43,11 @@ func (d *Dashboard) change(r *http.Request, s lambda.Scope, name string) (string
 	action, qualifier := r.PostFormValue("do"), r.PostFormValue("qualifier")
 	n := 0
 	if action == "reserve" || action == "provision" {
-		var err error
-		if n, err = strconv.Atoi(strings.TrimSpace(r.PostFormValue("n"))); err != nil || n < 0 {
+		x, err := strconv.ParseInt(strings.TrimSpace(r.PostFormValue("n")), 10, 32)
+		if err != nil || x < 0 {
 			return "", fmt.Errorf("%q is not a number of concurrent executions", r.PostFormValue("n"))
 		}
+		n = int(x)
 	}
 	switch action {
 	case "stop":

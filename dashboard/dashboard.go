@@ -64,12 +64,11 @@ type Alarm struct {
 	Reason string
 }
 
-// An AlarmChange is a change of an alarm's state.
+// An AlarmChange is something that happened to an alarm: a change of its state, an action.
 type AlarmChange struct {
-	At       time.Time
-	Alarm    string
-	From, To string
-	Reason   string
+	At    time.Time
+	Alarm string
+	What  string
 }
 
 // An Activity is a change of a capacity by Application Auto Scaling.

@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
 	"github.com/weir-run/weir/aws/wire"
+	"github.com/weir-run/weir/dashboard"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
@@ -57,6 +59,8 @@ type server struct {
 	sns      *snsservice.Service
 	metrics  *cloudwatchservice.Service
 	recorder store.Recorder
+	lambda   *lambdaservice.Service
+	board    atomic.Pointer[dashboard.Dashboard] // nil until all it shows is open
 	http     *http.Server
 	failed   chan error // of http, at most one
 	closers  []func(context.Context) error
@@ -141,7 +145,10 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	})
 	s.closers = append(s.closers, func(context.Context) error { s.metrics.Close(); return nil })
 	s.register(mux)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
+	if err := s.openDashboard(); err != nil {
+		return nil, err
+	}
+	s.http = &http.Server{Handler: s.front(mux), ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.http.RegisterOnShutdown(s.logs.EndTails)
 	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
 	go func() {
@@ -199,10 +206,11 @@ func (s *server) endpointURL() string {
 
 // register adds the services: those that weir implements, and the names of all others.
 func (s *server) register(mux *wire.Mux) {
-	lambdaservice.New(lambdaservice.Options{
+	s.lambda = lambdaservice.New(lambdaservice.Options{
 		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
 		Targets: map[string]func(string) bool{"sqs": s.queues.Exists, "sns": s.sns.Exists},
-	}).Register(mux)
+	})
+	s.lambda.Register(mux)
 	s.logs.Register(mux)
 	s.queues.Register(mux)
 	s.sns.Register(mux)
@@ -261,6 +269,7 @@ func (s *server) site() http.Handler {
 	mux.HandleFunc("GET "+wire.SitePrefix+"health", s.health)
 	mux.HandleFunc("GET "+wire.SitePrefix+"code/{digest}", s.code)
 	mux.HandleFunc("GET "+snsservice.CertificatePath, func(w http.ResponseWriter, r *http.Request) { s.sns.Certificate(w, r) })
+	mux.HandleFunc(wire.SitePrefix, s.dashboard)
 	return mux
 }
 
