@@ -199,6 +199,10 @@ func scopePath(s lambda.Scope) string {
 	return Prefix + "a/" + url.PathEscape(s.Account) + "/" + url.PathEscape(s.Region)
 }
 
+// minLabel is how wide a part of the picture must be to have its name in it, in percent. The
+// table beside it names all.
+const minLabel = 12
+
 // words are what the templates call.
 var words = template.FuncMap{
 	"scopePath":    scopePath,
@@ -234,7 +238,7 @@ var words = template.FuncMap{
 		return map[string]string{"reserved": "reserved for", "provisioned": "provisioned for", "pool": "unreserved, in use by", "free": "unreserved,"}[k]
 	},
 	"unreserved": func(n int) bool { return n == admission.Unreserved },
-	"less":       func(a, b int) int { return a - b },
+	"wide":       func(p part) bool { return p.Width >= minLabel },
 }
 
 // A count of throttles by reason.

@@ -1,9 +1,7 @@
 // Follows what happens: brings the parts of the page that are marked data-live up to date, and
 // draws the charts. Without it the page is complete, but still.
-"use strict";
-
 const every = 1000; // ms between two looks
-const window_ = 15 * 60; // seconds that the charts show at most
+const span = 15 * 60; // seconds that the charts show at most
 const shown = 6; // functions that a chart shows one by one
 
 const main = document.getElementById("main");
@@ -24,10 +22,10 @@ function morph(old, next) {
 	}
 	if (old.nodeType !== Node.ELEMENT_NODE) return;
 	for (const { name } of [...old.attributes]) {
-		if (!next.hasAttribute(name) && !(name === "open" && old.nodeName === "DETAILS")) old.removeAttribute(name);
+		if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
 	}
 	for (const { name, value } of next.attributes) {
-		if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+		if (old.getAttribute(name) !== value && name !== "open") old.setAttribute(name, value);
 	}
 	const a = [...old.childNodes], b = [...next.childNodes];
 	for (let i = 0; i < Math.max(a.length, b.length); i++) {
@@ -68,7 +66,7 @@ async function refreshHistory() {
 		past.samples.push(s);
 		for (const [name, list] of past.functions) list.push(Functions[name] ? Functions[name][i] : nothing);
 	});
-	const extra = past.time.length - window_;
+	const extra = past.time.length - span;
 	if (extra > 0) {
 		past.time.splice(0, extra);
 		past.samples.splice(0, extra);
@@ -126,6 +124,7 @@ const charts = {
 };
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const clock = (time) => (time ? new Date(time * 1000).toISOString().slice(11, 19) : "–");
 const utc = (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC");
 
 // limitOf is the upper end of a chart: a limit is shown once half of it is in use.
@@ -156,8 +155,8 @@ function draw(element) {
 			x: { range: (_, from, to) => [Math.min(from ?? 0, (to ?? 0) - 60), to ?? 1] },
 			y: { range: () => [0, limitOf(element.rows)] },
 		},
-		axes: [{ ...axis, space: 70 }, { ...axis, size: 46, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000, 1000000] }],
-		series: [{ label: "UTC", value: "{HH}:{mm}:{ss}" }, ...order.map((i) => ({
+		axes: [{ ...axis, space: 80, values: (_, times) => times.map(clock) }, { ...axis, size: 46, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000, 1000000] }],
+		series: [{ label: "UTC", value: (_, time) => clock(time ?? past.time[past.time.length - 1]) }, ...order.map((i) => ({
 			label: rows[i].name, stroke: color(rows[i].color), width: 1.5, dash: rows[i].dash,
 			fill: rows[i].fill ? color(rows[i].color) + (rows[i].stacked === rows[i].values ? "66" : "") : undefined,
 			points: { show: false },
