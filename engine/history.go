@@ -22,7 +22,7 @@ type Sample struct {
 	Provisioned int // Σ provisioned concurrency without a reservation
 	Unreserved  int // what is shared
 	InUse       int // of Unreserved
-	Concurrency int // invocations running, over all functions
+	Concurrency int // the most invocations that ran at a time in this second
 	Invocations int // in this second, as all that follow
 	Errors      int
 	Throttles   int
@@ -35,6 +35,7 @@ type Sample struct {
 type FunctionSample struct {
 	Concurrency int32 // the most invocations that ran at a time
 	Invocations int32
+	Errors      int32
 	Throttles   int32
 	Cold        int32
 }
@@ -92,20 +93,19 @@ func (p *pool) sample(now time.Time, queued Async) {
 	s := Sample{
 		Time: now.Unix(), Limit: pool.Limit, Reserved: pool.Reserved, Provisioned: pool.Provisioned,
 		Unreserved: pool.Unreserved, InUse: pool.InUse, Queued: queued.Queued, QueueAge: int(queued.Oldest / time.Second),
+		Concurrency: int(p.mu.peak),
 	}
 	p.gaugeLocked(now, pool)
 	past := &p.mu.past
 	i := past.next
 	past.next = (past.next + 1) % historyLen
 	p.mu.active = slices.DeleteFunc(p.mu.active, func(t *tally) bool {
-		s.Concurrency += int(t.busy)
 		f := t.sample()
 		p.gaugeFunction(now, t.function, f.Concurrency)
 		s.Invocations += int(f.Invocations)
-		s.Errors += int(t.Errors - t.sampled.errors)
+		s.Errors += int(f.Errors)
 		s.Throttles += int(f.Throttles)
 		s.Cold += int(f.Cold)
-		t.sampled.errors = t.Errors
 		t.active = p.recordLocked(t, i, f)
 		return !t.active
 	})
@@ -120,11 +120,11 @@ func (p *pool) sample(now time.Time, queued Async) {
 func (t *tally) sample() FunctionSample {
 	throttles := t.Throttled()
 	f := FunctionSample{
-		Concurrency: t.peak, Invocations: int32(t.Invocations - t.sampled.invocations),
+		Concurrency: t.peak, Invocations: int32(t.Invocations - t.sampled.invocations), Errors: int32(t.Errors - t.sampled.errors),
 		Throttles: int32(throttles - t.sampled.throttles), Cold: int32(t.Cold - t.sampled.cold),
 	}
 	t.peak = t.busy
-	t.sampled.invocations, t.sampled.throttles, t.sampled.cold = t.Invocations, throttles, t.Cold
+	t.sampled.invocations, t.sampled.errors, t.sampled.throttles, t.sampled.cold = t.Invocations, t.Errors, throttles, t.Cold
 	return f
 }
 

@@ -140,7 +140,7 @@ func (p *pool) gaugeLocked(now time.Time, pool admission.Pool) {
 	account := func(name string, value int) {
 		r.Record(p.scope, metric.Metric{Namespace: namespace, Name: name}, metric.Count, at, float64(value))
 	}
-	account("ConcurrentExecutions", peak)
+	account("ConcurrentExecutions", int(peak))
 	account("UnreservedConcurrentExecutions", pool.InUse)
 	account("ClaimedAccountConcurrency", pool.InUse+pool.Reserved+pool.Provisioned)
 	p.provisionedLocked(at)

@@ -28,13 +28,14 @@ type pool struct {
 		closed  bool
 
 		tallies   map[string]*tally // by function
+		busy      int32             // invocations running
+		peak      int32             // the most at a time since the last sample
 		starvings []*starving       // a ring; oldest is its first entry once it is full
 		oldest    int
 		active    []*tally // that something happened to since the last sample, or lately
 		past      past
 
-		busy, peak int             // invocations running, and the most since the last sample
-		uses       map[string]*use // of provisioned environments, by the version's name
+		uses map[string]*use // of provisioned environments, by the version's name
 	}
 }
 

@@ -38,14 +38,14 @@ func (h *Histogram) add(d time.Duration) {
 // Counters count what happened to a function since the engine was opened, or the function
 // created.
 type Counters struct {
-	Invocations uint64              // that ran
-	Errors      uint64              // of them, by the function
-	Throttles   [reasons + 1]uint64 // by admission.Reason
-	Cold        uint64              // invocations that waited for a boot
-	Provisioned uint64              // that ran on provisioned concurrency
-	Spillover   uint64              // that provisioned concurrency could not serve
-	Durations   Histogram
-	Inits       Histogram // of environments, provisioned ones too
+	Invocations   uint64              // that ran
+	Errors        uint64              // of them, by the function
+	Throttles     [reasons + 1]uint64 // by admission.Reason
+	Cold          uint64              // invocations that waited for a boot
+	OnProvisioned uint64              // that ran on provisioned concurrency
+	Spillover     uint64              // that provisioned concurrency could not serve
+	Durations     Histogram
+	Inits         Histogram // of environments, provisioned ones too
 }
 
 // Throttled sums the throttles of all reasons.
@@ -81,7 +81,7 @@ func (p *pool) grantLocked(t *tally, x *admission.Effect) {
 	p.mu.busy++
 	p.mu.peak = max(p.mu.peak, p.mu.busy)
 	if x.IsProvisioned {
-		t.Provisioned++
+		t.OnProvisioned++
 	}
 	if x.Spillover {
 		t.Spillover++

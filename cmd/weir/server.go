@@ -12,12 +12,14 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
 	"github.com/weir-run/weir/aws/cloudwatch"
 	"github.com/weir-run/weir/aws/wire"
+	"github.com/weir-run/weir/dashboard"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
@@ -62,6 +64,7 @@ type server struct {
 	functions *lambdaservice.Service
 	scaling   *autoscalingservice.Service
 	recorder  store.Recorder
+	board     atomic.Pointer[dashboard.Dashboard] // nil until all it shows is open
 	http      *http.Server
 	failed    chan error // of http, at most one
 	closers   []func(context.Context) error
@@ -144,7 +147,10 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	close(ready)
 	s.openScaling()
 	s.register(mux)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
+	if err := s.openDashboard(); err != nil {
+		return nil, err
+	}
+	s.http = &http.Server{Handler: s.front(mux), ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
 	s.http.RegisterOnShutdown(s.logs.EndTails)
 	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
 	go func() {
@@ -289,6 +295,7 @@ func (s *server) site() http.Handler {
 	mux.HandleFunc("GET "+wire.SitePrefix+"health", s.health)
 	mux.HandleFunc("GET "+wire.SitePrefix+"code/{digest}", s.code)
 	mux.HandleFunc("GET "+snsservice.CertificatePath, func(w http.ResponseWriter, r *http.Request) { s.sns.Certificate(w, r) })
+	mux.HandleFunc(wire.SitePrefix, s.dashboard)
 	return mux
 }
 
