@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-run/weir/delivery"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
 	"github.com/weir-run/weir/store"
 )
 
@@ -27,6 +28,7 @@ type async struct {
 		ofFunc  map[functionKey][]delivery.QueueID
 		running int // attempts
 		fresh   freshEvents
+		depth   map[delivery.QueueID]int    // events not settled
 		ended   map[delivery.EventID]*ended // waiting for their destination
 		armed   delivery.Instant
 		stopped bool
@@ -55,6 +57,7 @@ func newAsync(e *Engine) *async {
 	a.mu.queues = newTable[store.EventQueue, delivery.QueueID]()
 	a.mu.ofFunc = make(map[functionKey][]delivery.QueueID)
 	a.mu.fresh.events = make(map[uint64]*store.Event)
+	a.mu.depth = make(map[delivery.QueueID]int)
 	a.mu.ended = make(map[delivery.EventID]*ended)
 	a.mu.armed = delivery.Never
 	a.timer = time.AfterFunc(time.Hour, a.tick)
@@ -65,9 +68,13 @@ func newAsync(e *Engine) *async {
 // resume takes up the events of earlier times. The functions must be known before.
 func (a *async) resume() error {
 	return a.events.Queues(func(q store.EventQueue) error {
+		n, err := a.events.Count(q)
+		if err != nil {
+			return err
+		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.queueLocked(q)
+		a.mu.depth[a.queueLocked(q)] = n
 		return nil
 	})
 }
@@ -82,10 +89,13 @@ func (a *async) enqueue(ctx context.Context, inv *lambda.Invocation) error {
 	if err != nil {
 		return err
 	}
+	a.engine.record(inv.Scope, "AsyncEventsReceived", metric.Count, inv.Function, inv.Qualifier, 1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mu.fresh.put(entry.Event, x)
-	a.stepLocked(delivery.Enqueued(a.queueLocked(x.Queue), machineEntry(entry)))
+	id := a.queueLocked(x.Queue)
+	a.mu.depth[id]++
+	a.stepLocked(delivery.Enqueued(id, machineEntry(entry)))
 	return nil
 }
 
@@ -196,10 +206,15 @@ func (a *async) performLocked(x delivery.Effect) {
 		}
 		a.work.Go(func() { a.dispose(x, q, end) })
 	case delivery.Settle:
+		if x.Condition != delivery.Success {
+			a.engine.record(q.Scope, "AsyncEventsDropped", metric.Count, q.Function, q.Qualifier, 1)
+		}
+		a.mu.depth[x.Queue]--
 		delete(a.mu.ended, x.Event)
 		a.mu.fresh.take(uint64(x.Event))
 		a.work.Go(func() { a.settle(x, q) })
 	case delivery.Undeliverable:
+		a.undeliverableLocked(x, q)
 		a.engine.opt.Logger.Error("event lost: nobody could be told of its end", "function", q.Function, "condition", x.Condition.String())
 	}
 }
@@ -228,7 +243,12 @@ func (a *async) deliver(x delivery.Effect, event *store.Event) {
 	}
 	out, result, reason := lambda.Outcome{}, delivery.Refused, "the engine is closing"
 	if event != nil {
+		age := a.engine.now().Sub(x.Born)
 		out, result, reason = a.engine.attempt(event)
+		if result == delivery.Succeeded || result == delivery.FunctionFailed {
+			q := event.Queue
+			a.engine.record(q.Scope, "AsyncEventAge", metric.Milliseconds, q.Function, q.Qualifier, float64(age)/float64(time.Millisecond))
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

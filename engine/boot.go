@@ -16,6 +16,7 @@ type boot struct {
 	id          admission.EnvironmentID
 	version     *lambda.Version
 	provisioned bool
+	tally       *tally // of its function
 	cancel      context.CancelFunc
 	turn        func() // gives the turn up; idempotent
 	tree        *store.Tree
@@ -25,6 +26,7 @@ type boot struct {
 func (p *pool) bootLocked(x *admission.Effect) {
 	ctx, cancel := context.WithCancel(p.engine.ctx)
 	b := &boot{id: x.Environment, version: p.mu.runs[x.Version], provisioned: x.IsProvisioned, cancel: cancel}
+	b.tally = p.tallyLocked(b.version.Function)
 	i := x.Environment.Index()
 	for len(p.mu.slots) <= i {
 		p.mu.slots = append(p.mu.slots, slot{})
@@ -69,7 +71,7 @@ func (p *pool) boot(ctx context.Context, b *boot) {
 		Provisioned: b.provisioned,
 		Events: environment.Events{
 			Ready: func(_ *environment.Environment, i environment.Init) { p.ready(b, i) },
-			Idle:  func(_ *environment.Environment, r environment.Report) { p.step(admission.Finished(b.id)) },
+			Idle:  func(_ *environment.Environment, r environment.Report) { p.finished(b, r) },
 			Gone:  func(_ *environment.Environment, err error) { p.gone(b, err) },
 		},
 	})
@@ -84,12 +86,26 @@ func (b *boot) end() {
 // ready hears that an environment has ended its initialisation.
 func (p *pool) ready(b *boot, i environment.Init) {
 	b.turn()
+	in := admission.Booted(b.id)
 	if i.Err != nil {
+		in = admission.InitFailed(b.id)
 		p.engine.opt.Logger.Warn("init failed", "scope", p.scope.String(), "function", b.version.Function, "version", b.version.Number, "error", i.Err)
-		p.step(admission.InitFailed(b.id))
-		return
 	}
-	p.step(admission.Booted(b.id))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.tally.Inits.add(i.Duration)
+	p.stepLocked(in)
+}
+
+// finished hears that an environment has ended its invocation.
+func (p *pool) finished(b *boot, r environment.Report) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.slotLocked(b.id); s != nil {
+		p.endLocked(s)
+	}
+	b.tally.Durations.add(r.Duration)
+	p.stepLocked(admission.Finished(b.id))
 }
 
 // gone hears that an environment is dead.
@@ -122,6 +138,7 @@ func (p *pool) retireLocked(id admission.EnvironmentID) {
 	if s == nil {
 		return
 	}
+	p.endLocked(s)
 	old := *s
 	*s = slot{}
 	p.mu.alive--

@@ -38,6 +38,9 @@ type Options struct {
 	// Nil: there are no queues.
 	Source func(arn string) (Source, error)
 
+	// Recorder gathers the metrics of AWS/Lambda. Nil: nothing is recorded.
+	Recorder *store.Recorder
+
 	Logger *slog.Logger
 }
 
@@ -86,6 +89,7 @@ func Open(opt Options) (*Engine, error) {
 	e.async, e.mappings = newAsync(e), newMappings(e)
 	e.feedAll(opt.Store.Catalog().Subscribe(e.feed))
 	e.work.Go(e.collect)
+	e.work.Go(e.sample)
 	e.mappings.resume()
 	if err := e.async.resume(); err != nil {
 		e.Close()

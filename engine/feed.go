@@ -68,6 +68,7 @@ func (p *pool) feedFunction(s *store.Snapshot, name string) {
 	if _, ok := store.Functions.Get(s, p.scope, name); !ok {
 		if id, ok := p.mu.functions.ids[name]; ok {
 			p.mu.functions.forget(name)
+			delete(p.mu.tallies, name)
 			p.stepLocked(admission.RemoveFunction(id))
 		}
 		return

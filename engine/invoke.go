@@ -6,6 +6,7 @@ import (
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
 	"github.com/weir-run/weir/store"
 )
 
@@ -40,6 +41,9 @@ type Grant struct {
 	effect      admission.Effect
 	environment Environment
 	version     string
+	tally       *tally
+	meter       *store.Group
+	at          lambda.Instant // when it was granted
 }
 
 // Version is the version that runs: $LATEST or a number.
@@ -64,6 +68,10 @@ func (g *Grant) Run(w lambda.Response) lambda.Outcome {
 	}
 	// Before the caller hears the answer and calls again.
 	g.pool.step(admission.Answered(g.effect.Environment, g.effect.Invocation))
+	if out.FunctionError != "" {
+		g.pool.erred(g.tally)
+	}
+	g.measure(&out)
 	out.Cold, out.Provisioned = g.effect.Cold, g.effect.IsProvisioned
 	if out.Cold {
 		out.Why = g.Cold()
@@ -105,6 +113,7 @@ func (e *Engine) hop(inv *lambda.Invocation) error {
 	if ok && f.AllowsLoop {
 		return nil
 	}
+	e.record(inv.Scope, "RecursiveInvocationsDropped", metric.Count, inv.Function, inv.Qualifier, 1)
 	e.opt.Logger.Warn("recursive loop stopped", "scope", inv.Scope.String(), "function", inv.Function, "requestId", inv.RequestID, "invocations", before)
 	return lambda.Errorf(codeRecursion, "Lambda detected a recursive loop: function %s was invoked %d times by the same chain of events.", inv.Function, before).With("Type", "User")
 }
@@ -216,14 +225,23 @@ func (p *pool) grantedLocked(inv *lambda.Invocation, answer *admission.Effect) (
 	if s == nil {
 		return Grant{}, false
 	}
-	return Grant{p, inv, *answer, s.environment, s.boot.version.Number}, true
+	s.busy = true
+	p.grantLocked(s.boot.tally, answer)
+	if s.boot.provisioned {
+		p.useLocked(s.boot.version).begin()
+	}
+	version := s.boot.version.Number
+	meter := p.meterLocked(s.boot.tally, inv.Qualifier, version)
+	return Grant{p, inv, *answer, s.environment, version, s.boot.tally, meter, p.engine.now()}, true
 }
 
 // refusal turns the answer to an arrival into its error.
 func (p *pool) refusal(inv *lambda.Invocation, answer *admission.Effect) error {
 	switch answer.Do {
 	case admission.Throttle:
-		t := &Throttle{answer.Reason, p.explain(answer.Why)}
+		holder := p.throttled(inv.Function, answer)
+		p.engine.record(p.scope, "Throttles", metric.Count, inv.Function, inv.Qualifier, 1)
+		t := &Throttle{answer.Reason, answer.Why.Text(func(admission.FunctionID) string { return holder })}
 		p.quiet.throttled(p.engine.opt.Logger, inv, t)
 		return t
 	case admission.Fail:

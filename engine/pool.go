@@ -26,6 +26,15 @@ type pool struct {
 		last    admission.InvocationID
 		armed   admission.Instant // when the timer fires; Never if it does not
 		closed  bool
+
+		tallies   map[string]*tally // by function
+		starvings []*starving       // a ring; oldest is its first entry once it is full
+		oldest    int
+		active    []*tally // that something happened to since the last sample, or lately
+		past      past
+
+		busy, peak int             // invocations running, and the most since the last sample
+		uses       map[string]*use // of provisioned environments, by the version's name
 	}
 }
 
@@ -34,6 +43,7 @@ type slot struct {
 	id          admission.EnvironmentID // 0: free
 	environment Environment             // nil until it is started
 	boot        *boot
+	busy        bool // an invocation runs that is not counted as ended
 }
 
 func newPool(e *Engine, s lambda.Scope) *pool {
@@ -42,6 +52,8 @@ func newPool(e *Engine, s lambda.Scope) *pool {
 	p.mu.names = newNames()
 	p.mu.waiting = make(map[admission.InvocationID]chan admission.Effect)
 	p.mu.armed = admission.Never
+	p.mu.tallies = make(map[string]*tally)
+	p.mu.uses = make(map[string]*use)
 	p.timer = time.AfterFunc(time.Hour, p.tick)
 	p.timer.Stop()
 	return p

@@ -148,6 +148,29 @@ func (e *Events) Load(q EventQueue, due int64, event uint64, limit int) ([]Event
 	return found, false, nil
 }
 
+// Count returns how many events a queue holds. It takes time in proportion to them.
+func (e *Events) Count(q EventQueue) (int, error) {
+	n := 0
+	lo := indexKey(q, 0, 0)
+	if low := e.lowWater(q); string(low) > string(lo) {
+		lo = low
+	}
+	for more := true; more; {
+		seen := 0
+		err := e.slot.Scan(lo, queueEnd(q), MaxScan, func(key, _ []byte, _ Version) bool {
+			seen++
+			lo = append(append([]byte(nil), key...), 0)
+			return true
+		})
+		if err != nil {
+			return 0, fmt.Errorf("count the events of %v: %w", q, err)
+		}
+		n += seen
+		more = seen == MaxScan
+	}
+	return n, nil
+}
+
 // Move gives an event, due at from, another place and other counts.
 func (e *Events) Move(ctx context.Context, q EventQueue, from int64, to EventEntry) error {
 	var b Batch

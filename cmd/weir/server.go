@@ -118,9 +118,10 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
 		Store: s.store, Account: opt.Account, Logger: opt.Logger,
-		Start:   func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
-		Targets: s.destinations(ready),
-		Source:  s.source(polling),
+		Start:    func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Targets:  s.destinations(ready),
+		Recorder: &s.recorder,
+		Source:   s.source(polling),
 	})
 	if err != nil {
 		stopPolling()
