@@ -1,6 +1,7 @@
 package autoscaling
 
 import (
+	"errors"
 	"strings"
 
 	api "github.com/weir-run/weir/aws/applicationautoscaling"
@@ -33,6 +34,10 @@ func (s *Service) putAlarms(c *wire.Call, r resource, p *policy) error {
 			in.InsufficientDataActions = []string{arn}
 		}
 		if err := s.opt.PutAlarm(c.Context(), c.Scope, in); err != nil {
+			var known *lambda.Error
+			if errors.As(err, &known) { // CloudWatch's codes are not this service's
+				return invalid("%s", known.Message)
+			}
 			return err
 		}
 	}

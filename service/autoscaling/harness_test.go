@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,15 +30,15 @@ type harness struct {
 	service  *Service
 	mux      *wire.Mux
 	log      *strings.Builder // written by the loop and read when it is quiet
-	refuse   bool             // SetProvisioned fails
-	status   admission.Status
+	refuse   atomic.Bool      // SetProvisioned fails
+	booting  atomic.Bool      // changes are in progress
 }
 
 var scope = lambda.Scope{Account: "111111111111", Region: "us-east-1"}
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	h := &harness{T: t, dir: t.TempDir(), log: new(strings.Builder), status: admission.Ready}
+	h := &harness{T: t, dir: t.TempDir(), log: new(strings.Builder)}
 	h.open()
 	t.Cleanup(h.close)
 	h.update(func(tx *store.Tx) {
@@ -64,7 +65,7 @@ func (h *harness) open() {
 	})
 	h.service = Open(Options{
 		Store: h.store, PutAlarm: h.metrics.PutAlarm, DeleteAlarms: h.metrics.RemoveAlarms,
-		SetProvisioned: h.set, Status: func(lambda.Scope, string, string) admission.Status { return h.status },
+		SetProvisioned: h.set, Status: h.status,
 		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 	})
 	close(ready)
@@ -74,7 +75,7 @@ func (h *harness) open() {
 }
 
 func (h *harness) set(ctx context.Context, s lambda.Scope, function, qualifier string, n int) error {
-	if h.refuse {
+	if h.refuse.Load() {
 		return errors.New("no room")
 	}
 	return h.store.Catalog().Update(ctx, func(tx *store.Tx) error {
@@ -86,6 +87,13 @@ func (h *harness) set(ctx context.Context, s lambda.Scope, function, qualifier s
 		store.Provisioned.Put(tx, s, name, &lambda.Provisioned{Function: function, Qualifier: qualifier, Concurrency: n})
 		return nil
 	})
+}
+
+func (h *harness) status(lambda.Scope, string, string) admission.Status {
+	if h.booting.Load() {
+		return admission.InProgress
+	}
+	return admission.Ready
 }
 
 func (h *harness) update(f func(tx *store.Tx)) {

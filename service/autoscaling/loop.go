@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,6 +136,7 @@ type duty struct {
 // pass fires what is due, in the order of time, and returns when to look again.
 func (l *loop) pass(now time.Time) time.Time {
 	l.settle()
+	maps.DeleteFunc(l.wants, func(_ string, w want) bool { return now.Sub(w.at) > freshFor })
 	var duties []duty
 	actionKind.ScanAll(l.snapshot(), func(s lambda.Scope, name string, a *action) bool {
 		if at, ok := a.due(now); ok {

@@ -47,6 +47,7 @@ func TestRefused(t *testing.T) {
 		{"PutScalingPolicy", policy(`"TargetValue":0.7,"ScaleInCooldown":-1,` + predefined), "ScaleInCooldown cannot be negative"},
 		{"PutScalingPolicy", policy(`"TargetValue":0.7,"PredefinedMetricSpecification":{"PredefinedMetricType":"ECSServiceAverageCPUUtilization"}`), "is not supported"},
 		{"PutScalingPolicy", policy(`"TargetValue":7,"CustomizedMetricSpecification":{"Namespace":"N","MetricName":"M","Statistic":"Average","Metrics":[{"Id":"a"}]}`), "Exactly one of a metric"},
+		{"PutScalingPolicy", policy(`"TargetValue":7,"CustomizedMetricSpecification":{"Namespace":"N","MetricName":"M"}`), "Statistic"},
 		{"PutScheduledAction", action(`"Schedule":"cron(0 8 * * * *)",` + least), "Invalid schedule expression. Details: one of the day"},
 		{"PutScheduledAction", action(`"Schedule":"at(2000-01-01T00:00:00)",` + least), "never falls due"},
 		{"PutScheduledAction", action(`"Schedule":"rate(1 minute)","Timezone":"Mars/Olympus",` + least), "Invalid time zone"},

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/weir-run/weir/admission"
 )
 
 const tracking = `"PolicyName":"pc-utilisation-policy","PolicyType":"TargetTrackingScaling",
@@ -147,12 +145,12 @@ func TestBusinessHours(t *testing.T) {
 func TestActivityStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
-		h.status = admission.InProgress
+		h.booting.Store(true)
 		h.ok("RegisterScalableTarget", of(`"MinCapacity":2,"MaxCapacity":5`))
 		h.ok("RegisterScalableTarget", of(`"MinCapacity":3`))
-		h.refuse = true
+		h.refuse.Store(true)
 		h.ok("RegisterScalableTarget", of(`"MinCapacity":4`))
-		h.status = admission.Ready
+		h.booting.Store(false)
 		time.Sleep(2 * pollEvery)
 		synctest.Wait()
 		var states []string
