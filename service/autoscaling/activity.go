@@ -74,18 +74,18 @@ func (s *Service) DescribeScalingActivities(c *wire.Call, in *api.DescribeScalin
 		return out, err
 	}
 	oldest := time.Now().Add(-keepFor)
-	activityKind.Scan(s.snapshot(), c.Scope, p.after, func(name string, a *activity) bool {
+	activityKind.Scan(s.snapshot(), c.Scope, p.After, func(name string, a *activity) bool {
 		r := ownerOf(name)
 		if in.ResourceId.OK && in.ResourceId.V != r.String() || a.NotScaled != "" && !in.IncludeNotScaledActivities.V || a.Start.Before(oldest) {
 			return true
 		}
-		if !p.take(name) {
+		if !p.Take(name) {
 			return false
 		}
 		out.ScalingActivities = append(out.ScalingActivities, a.answer(r))
 		return true
 	})
-	out.NextToken = p.token()
+	out.NextToken = p.Token()
 	return out, nil
 }
 

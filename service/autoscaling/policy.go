@@ -182,18 +182,18 @@ func (s *Service) DescribeScalingPolicies(c *wire.Call, in *api.DescribeScalingP
 	if err != nil || !ours(in.ServiceNamespace, in.ScalableDimension) {
 		return out, err
 	}
-	policyKind.Scan(s.snapshot(), c.Scope, page.after, func(name string, p *policy) bool {
+	policyKind.Scan(s.snapshot(), c.Scope, page.After, func(name string, p *policy) bool {
 		r := ownerOf(name)
 		if in.ResourceId.OK && in.ResourceId.V != r.String() || len(in.PolicyNames) > 0 && !slices.Contains(in.PolicyNames, p.Name) && !slices.Contains(in.PolicyNames, p.arn(c.Scope, r)) {
 			return true
 		}
-		if !page.take(name) {
+		if !page.Take(name) {
 			return false
 		}
 		out.ScalingPolicies = append(out.ScalingPolicies, p.answer(c.Scope, r))
 		return true
 	})
-	out.NextToken = page.token()
+	out.NextToken = page.Token()
 	return out, nil
 }
 

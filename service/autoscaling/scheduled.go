@@ -167,18 +167,18 @@ func (s *Service) DescribeScheduledActions(c *wire.Call, in *api.DescribeSchedul
 	if err != nil || !ours(in.ServiceNamespace, in.ScalableDimension) {
 		return out, err
 	}
-	actionKind.Scan(s.snapshot(), c.Scope, p.after, func(name string, a *action) bool {
+	actionKind.Scan(s.snapshot(), c.Scope, p.After, func(name string, a *action) bool {
 		r := ownerOf(name)
 		if in.ResourceId.OK && in.ResourceId.V != r.String() || len(in.ScheduledActionNames) > 0 && !slices.Contains(in.ScheduledActionNames, a.Name) {
 			return true
 		}
-		if !p.take(name) {
+		if !p.Take(name) {
 			return false
 		}
 		out.ScheduledActions = append(out.ScheduledActions, a.answer(c.Scope, r))
 		return true
 	})
-	out.NextToken = p.token()
+	out.NextToken = p.Token()
 	return out, nil
 }
 

@@ -9,7 +9,6 @@ package autoscaling
 
 import (
 	"context"
-	"encoding/base64"
 	"log/slog"
 	"sync"
 
@@ -89,44 +88,15 @@ func notFound(format string, args ...any) *lambda.Error {
 	return lambda.Errorf("ObjectNotFoundException", format, args...)
 }
 
-// A page is the part of a list that a request asks for.
-type page struct {
-	after string // name of the last item of the page before
-	left  int
-	next  string
-}
+const maxPage = 50 // items of an answer
 
-const maxPage = 50
-
-func newPage(token wire.Opt[string], items wire.Opt[int32]) (*page, error) {
+func newPage(token wire.Opt[string], items wire.Opt[int32]) (*wire.Page, error) {
 	if items.OK && items.V < 1 {
 		return nil, invalid("MaxResults must be at least 1.")
 	}
-	p := &page{left: min(int(items.Or(maxPage)), maxPage)}
-	if token.V != "" {
-		name, err := base64.RawURLEncoding.DecodeString(token.V)
-		if err != nil {
-			return nil, lambda.Errorf("InvalidNextTokenException", "The next token supplied is invalid.")
-		}
-		p.after = string(name)
+	p, ok := wire.NewPage(token, min(int(items.Or(maxPage)), maxPage))
+	if !ok {
+		return nil, lambda.Errorf("InvalidNextTokenException", "The next token supplied is invalid.")
 	}
 	return p, nil
-}
-
-// take reports whether another item fits on the page; name is what it sorts by.
-func (p *page) take(name string) bool {
-	if p.left == 0 {
-		p.next = base64.RawURLEncoding.EncodeToString([]byte(p.after))
-		return false
-	}
-	p.left--
-	p.after = name
-	return true
-}
-
-func (p *page) token() wire.Opt[string] {
-	if p.next == "" {
-		return wire.Opt[string]{}
-	}
-	return wire.Some(p.next)
 }

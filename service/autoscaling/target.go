@@ -144,11 +144,11 @@ func (s *Service) DescribeScalableTargets(c *wire.Call, in *api.DescribeScalable
 	if err != nil || !ours(in.ServiceNamespace, in.ScalableDimension) {
 		return out, err
 	}
-	targetKind.Scan(s.snapshot(), c.Scope, p.after, func(name string, t *target) bool {
+	targetKind.Scan(s.snapshot(), c.Scope, p.After, func(name string, t *target) bool {
 		if len(in.ResourceIds) > 0 && !slices.Contains(in.ResourceIds, name) {
 			return true
 		}
-		if !p.take(name) {
+		if !p.Take(name) {
 			return false
 		}
 		out.ScalableTargets = append(out.ScalableTargets, api.ScalableTarget{
@@ -162,7 +162,7 @@ func (s *Service) DescribeScalableTargets(c *wire.Call, in *api.DescribeScalable
 		})
 		return true
 	})
-	out.NextToken = p.token()
+	out.NextToken = p.Token()
 	return out, nil
 }
 

@@ -164,17 +164,17 @@ func (s *Service) ListAliases(c *wire.Call, in *api.ListAliasesRequest) (*api.Li
 		return nil, err
 	}
 	out := &api.ListAliasesResponse{Aliases: []api.AliasConfiguration{}}
-	store.Aliases.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.after, func(name string, a *lambda.Alias) bool {
+	store.Aliases.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.After, func(name string, a *lambda.Alias) bool {
 		if in.FunctionVersion.OK && a.Version != in.FunctionVersion.V && a.Additional != in.FunctionVersion.V {
 			return true
 		}
-		if !p.take(name) {
+		if !p.Take(name) {
 			return false
 		}
 		out.Aliases = append(out.Aliases, *aliasConfiguration(t, a))
 		return true
 	})
-	out.NextMarker = p.marker()
+	out.NextMarker = p.Token()
 	return out, nil
 }
 

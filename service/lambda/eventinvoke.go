@@ -211,13 +211,13 @@ func (s *Service) ListFunctionEventInvokeConfigs(c *wire.Call, in *api.ListFunct
 		return nil, err
 	}
 	out := &api.ListFunctionEventInvokeConfigsResponse{FunctionEventInvokeConfigs: []api.FunctionEventInvokeConfig{}}
-	store.EventInvokes.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.after, func(name string, x *lambda.EventInvoke) bool {
-		if !p.take(name) {
+	store.EventInvokes.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.After, func(name string, x *lambda.EventInvoke) bool {
+		if !p.Take(name) {
 			return false
 		}
 		out.FunctionEventInvokeConfigs = append(out.FunctionEventInvokeConfigs, *eventInvokeConfig(t.scope, x))
 		return true
 	})
-	out.NextMarker = p.marker()
+	out.NextMarker = p.Token()
 	return out, nil
 }

@@ -159,17 +159,17 @@ func (s *Service) ListEventSourceMappings(c *wire.Call, in *api.ListEventSourceM
 		return nil, err
 	}
 	out := &api.ListEventSourceMappingsResponse{EventSourceMappings: []api.EventSourceMappingConfiguration{}}
-	store.EventSourceMappings.Scan(s.snapshot(), c.Scope, p.after, func(id string, m *lambda.EventSourceMapping) bool {
+	store.EventSourceMappings.Scan(s.snapshot(), c.Scope, p.After, func(id string, m *lambda.EventSourceMapping) bool {
 		if in.EventSourceArn.OK && m.Source != in.EventSourceArn.V || in.FunctionName.OK && (m.Function != of.name || m.Qualifier != of.qualifier) {
 			return true
 		}
-		if !p.take(id) {
+		if !p.Take(id) {
 			return false
 		}
 		out.EventSourceMappings = append(out.EventSourceMappings, *mappingConfiguration(c.Scope, m))
 		return true
 	})
-	out.NextMarker = p.marker()
+	out.NextMarker = p.Token()
 	return out, nil
 }
 

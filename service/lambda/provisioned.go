@@ -197,13 +197,13 @@ func (s *Service) ListProvisionedConcurrencyConfigs(c *wire.Call, in *api.ListPr
 		return nil, err
 	}
 	out := &api.ListProvisionedConcurrencyConfigsResponse{ProvisionedConcurrencyConfigs: []api.ProvisionedConcurrencyConfigListItem{}}
-	store.Provisioned.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.after, func(name string, v *lambda.Provisioned) bool {
-		if !p.take(name) {
+	store.Provisioned.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.After, func(name string, v *lambda.Provisioned) bool {
+		if !p.Take(name) {
 			return false
 		}
 		out.ProvisionedConcurrencyConfigs = append(out.ProvisionedConcurrencyConfigs, s.state(t, v))
 		return true
 	})
-	out.NextMarker = p.marker()
+	out.NextMarker = p.Token()
 	return out, nil
 }

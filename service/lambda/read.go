@@ -52,11 +52,11 @@ func (s *Service) ListFunctions(c *wire.Call, in *api.ListFunctionsRequest) (*ap
 	}
 	out := &api.ListFunctionsResponse{Functions: []api.FunctionConfiguration{}}
 	all := in.FunctionVersion.V == "ALL"
-	store.Versions.Scan(s.snapshot(), c.Scope, p.after, func(name string, v *lambda.Version) bool {
+	store.Versions.Scan(s.snapshot(), c.Scope, p.After, func(name string, v *lambda.Version) bool {
 		if !all && v.Number != lambda.Latest {
 			return true
 		}
-		if !p.take(name) {
+		if !p.Take(name) {
 			return false
 		}
 		qualifier := ""
@@ -66,7 +66,7 @@ func (s *Service) ListFunctions(c *wire.Call, in *api.ListFunctionsRequest) (*ap
 		out.Functions = append(out.Functions, *listed(v, c.Scope.FunctionARN(v.Function, qualifier)))
 		return true
 	})
-	out.NextMarker = p.marker()
+	out.NextMarker = p.Token()
 	return out, nil
 }
 
@@ -85,14 +85,14 @@ func (s *Service) ListVersionsByFunction(c *wire.Call, in *api.ListVersionsByFun
 		return nil, err
 	}
 	out := &api.ListVersionsByFunctionResponse{Versions: []api.FunctionConfiguration{}}
-	store.Versions.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.after, func(name string, v *lambda.Version) bool {
-		if !p.take(name) {
+	store.Versions.ScanPrefix(snapshot, t.scope, store.QualifiedPrefix(t.name), p.After, func(name string, v *lambda.Version) bool {
+		if !p.Take(name) {
 			return false
 		}
 		out.Versions = append(out.Versions, *listed(v, t.scope.FunctionARN(t.name, v.Number)))
 		return true
 	})
-	out.NextMarker = p.marker()
+	out.NextMarker = p.Token()
 	return out, nil
 }
 

@@ -2,7 +2,6 @@ package lambda
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -119,45 +118,16 @@ func checkRevision(given wire.Opt[string], now string) error {
 	return nil
 }
 
-// A page is the part of a list that a request asks for.
-type page struct {
-	after string // name of the last item of the page before
-	left  int
-	next  string // marker of the next page; empty: none
-}
-
 // maxPage is the most items of one answer, and the default (AWS: ListFunctions returns a
 // maximum of 50 items).
 const maxPage = 50
 
-func newPage(marker wire.Opt[string], items wire.Opt[int32]) (*page, error) {
-	p := &page{left: min(int(items.Or(maxPage)), maxPage)}
-	if marker.OK && marker.V != "" {
-		name, err := base64.URLEncoding.DecodeString(marker.V)
-		if err != nil {
-			return nil, invalid("Invalid marker")
-		}
-		p.after = string(name)
+func newPage(marker wire.Opt[string], items wire.Opt[int32]) (*wire.Page, error) {
+	p, ok := wire.NewPage(marker, min(int(items.Or(maxPage)), maxPage))
+	if !ok {
+		return nil, invalid("Invalid marker")
 	}
 	return p, nil
-}
-
-// take reports whether another item fits on the page; name is what it sorts by.
-func (p *page) take(name string) bool {
-	if p.left == 0 {
-		p.next = base64.URLEncoding.EncodeToString([]byte(p.after))
-		return false
-	}
-	p.left--
-	p.after = name
-	return true
-}
-
-func (p *page) marker() wire.Opt[string] {
-	if p.next == "" {
-		return wire.Opt[string]{}
-	}
-	return wire.Some(p.next)
 }
 
 // storeError turns what the store says of an upload into AWS's error.

@@ -82,7 +82,7 @@ func (s *Service) ListServices(_ *wire.Call, in *api.ListServicesRequest) (*api.
 		return nil, err
 	}
 	out := &api.ListServicesResponse{Services: []api.ServiceInfo{}}
-	if on, _ := p.take(serviceCode); on {
+	if serviceCode > p.After && p.Take(serviceCode) {
 		out.Services = append(out.Services, api.ServiceInfo{ServiceCode: wire.Some(serviceCode), ServiceName: wire.Some(serviceName)})
 	}
 	return out, nil
@@ -104,18 +104,15 @@ func (s *Service) ListServiceQuotas(c *wire.Call, in *api.ListServiceQuotasReque
 	snapshot := s.snapshot()
 	for i := range all {
 		q := &all[i]
-		if in.QuotaCode.OK && q.code != in.QuotaCode.V {
+		if in.QuotaCode.OK && q.code != in.QuotaCode.V || q.code <= p.After {
 			continue
 		}
-		on, more := p.take(q.code)
-		if on {
-			out.Quotas = append(out.Quotas, q.answer(c.Scope, q.value(s, snapshot, c.Scope)))
-		}
-		if !more {
+		if !p.Take(q.code) {
 			break
 		}
+		out.Quotas = append(out.Quotas, q.answer(c.Scope, q.value(s, snapshot, c.Scope)))
 	}
-	out.NextToken = p.token()
+	out.NextToken = p.Token()
 	return out, nil
 }
 
@@ -130,15 +127,15 @@ func (s *Service) ListAWSDefaultServiceQuotas(c *wire.Call, in *api.ListAWSDefau
 	}
 	out := &api.ListAWSDefaultServiceQuotasResponse{Quotas: []api.ServiceQuota{}}
 	for i := range all {
-		on, more := p.take(all[i].code)
-		if on {
-			out.Quotas = append(out.Quotas, all[i].answer(c.Scope, all[i].byDefault(s)))
+		if all[i].code <= p.After {
+			continue
 		}
-		if !more {
+		if !p.Take(all[i].code) {
 			break
 		}
+		out.Quotas = append(out.Quotas, all[i].answer(c.Scope, all[i].byDefault(s)))
 	}
-	out.NextToken = p.token()
+	out.NextToken = p.Token()
 	return out, nil
 }
 

@@ -131,15 +131,15 @@ func (s *Service) history(c *wire.Call, token wire.Opt[string], items wire.Opt[i
 	if err != nil || status.OK && status.V != granted || level.V == "RESOURCE" {
 		return list, wire.Opt[string]{}, err
 	}
-	requestKind.Scan(s.snapshot(), c.Scope, p.after, func(name string, r *request) bool {
+	requestKind.Scan(s.snapshot(), c.Scope, p.After, func(name string, r *request) bool {
 		if code != "" && r.Quota != code {
 			return true
 		}
-		on, more := p.take(name)
-		if on {
-			list = append(list, r.answer(c.Scope))
+		if !p.Take(name) {
+			return false
 		}
-		return more
+		list = append(list, r.answer(c.Scope))
+		return true
 	})
-	return list, p.token(), nil
+	return list, p.Token(), nil
 }

@@ -7,7 +7,6 @@ package quotas
 
 import (
 	"context"
-	"encoding/base64"
 	"log/slog"
 
 	api "github.com/weir-run/weir/aws/servicequotas"
@@ -62,45 +61,12 @@ func supported(c *wire.Call, in wire.Struct, members ...string) error {
 	return nil
 }
 
-// A page is the part of a list that a request asks for.
-type page struct {
-	after string // name of the last item of the page before
-	left  int
-	next  string
-}
+const maxPage = 100 // items of an answer
 
-const maxPage = 100
-
-func newPage(token wire.Opt[string], items wire.Opt[int32]) (*page, error) {
-	p := &page{left: min(int(items.Or(maxPage)), maxPage)}
-	if token.V != "" {
-		name, err := base64.StdEncoding.DecodeString(token.V)
-		if err != nil {
-			return nil, lambda.Errorf("InvalidPaginationTokenException", "Invalid input was provided.")
-		}
-		p.after = string(name)
+func newPage(token wire.Opt[string], items wire.Opt[int32]) (*wire.Page, error) {
+	p, ok := wire.NewPage(token, min(int(items.Or(maxPage)), maxPage))
+	if !ok {
+		return nil, lambda.Errorf("InvalidPaginationTokenException", "Invalid input was provided.")
 	}
 	return p, nil
-}
-
-// take reports whether an item is on the page, and whether later ones may be; name is what the
-// items sort by.
-func (p *page) take(name string) (on, more bool) {
-	switch {
-	case name <= p.after:
-		return false, true
-	case p.left == 0:
-		p.next = base64.StdEncoding.EncodeToString([]byte(p.after))
-		return false, false
-	}
-	p.left--
-	p.after = name
-	return true, true
-}
-
-func (p *page) token() wire.Opt[string] {
-	if p.next == "" {
-		return wire.Opt[string]{}
-	}
-	return wire.Some(p.next)
 }

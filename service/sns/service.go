@@ -2,7 +2,6 @@ package sns
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -140,43 +139,15 @@ func topic(c *wire.Call, r store.Reader, arn string) (topicName, *store.Topic, e
 	return n, t, nil
 }
 
-// A page is the part of a list that a request asks for: 100 items, as on AWS.
-type page struct {
-	after string
-	left  int
-	next  string
-}
-
+// pageItems are on each page of a list, as on AWS.
 const pageItems = 100
 
-func newPage(token wire.Opt[string]) (*page, error) {
-	p := &page{left: pageItems}
-	if token.V != "" {
-		name, err := base64.URLEncoding.DecodeString(token.V)
-		if err != nil {
-			return nil, invalid("NextToken")
-		}
-		p.after = string(name)
+func newPage(token wire.Opt[string]) (*wire.Page, error) {
+	p, ok := wire.NewPage(token, pageItems)
+	if !ok {
+		return nil, invalid("NextToken")
 	}
 	return p, nil
-}
-
-// take reports whether another item fits; name is what it sorts by.
-func (p *page) take(name string) bool {
-	if p.left == 0 {
-		p.next = base64.URLEncoding.EncodeToString([]byte(p.after))
-		return false
-	}
-	p.left--
-	p.after = name
-	return true
-}
-
-func (p *page) token() wire.Opt[string] {
-	if p.next == "" {
-		return wire.Opt[string]{}
-	}
-	return wire.Some(p.next)
 }
 
 // Certificate serves the certificate of the messages' signatures, below Path.

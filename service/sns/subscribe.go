@@ -247,8 +247,8 @@ func (s *Service) list(scope lambda.Scope, prefix string, token wire.Opt[string]
 		return nil, wire.Opt[string]{}, err
 	}
 	list := []api.Subscription{}
-	store.Subscriptions.ScanPrefix(s.snapshot(), scope, prefix, p.after, func(name string, sub *store.Subscription) bool {
-		if !p.take(name) {
+	store.Subscriptions.ScanPrefix(s.snapshot(), scope, prefix, p.After, func(name string, sub *store.Subscription) bool {
+		if !p.Take(name) {
 			return false
 		}
 		n := subscriptionName{topicName{scope, sub.Topic}, sub.ID}
@@ -262,5 +262,5 @@ func (s *Service) list(scope lambda.Scope, prefix string, token wire.Opt[string]
 		})
 		return true
 	})
-	return list, p.token(), nil
+	return list, p.Token(), nil
 }

@@ -134,14 +134,14 @@ func (s *Service) ListTopics(c *wire.Call, in *api.ListTopicsInput) (*api.ListTo
 		return nil, err
 	}
 	out := &api.ListTopicsResponse{Topics: []api.Topic{}}
-	store.Topics.Scan(s.snapshot(), c.Scope, p.after, func(name string, _ *store.Topic) bool {
-		if !p.take(name) {
+	store.Topics.Scan(s.snapshot(), c.Scope, p.After, func(name string, _ *store.Topic) bool {
+		if !p.Take(name) {
 			return false
 		}
 		out.Topics = append(out.Topics, api.Topic{TopicArn: wire.Some(topicName{c.Scope, name}.arn())})
 		return true
 	})
-	out.NextToken = p.token()
+	out.NextToken = p.Token()
 	return out, nil
 }
 

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"maps"
 	"strings"
@@ -203,43 +202,17 @@ func (s *Service) SetQueueAttributes(c *wire.Call, in *api.SetQueueAttributesReq
 	}))
 }
 
-// A page is the part of a list that a request asks for.
-type page struct {
-	after string
-	left  int
-	urls  []string
-	next  wire.Opt[string]
-}
-
 const maxPage = 1000 // queues of one answer
 
-func newPage(max wire.Opt[int32], token wire.Opt[string]) (*page, error) {
+func newPage(max wire.Opt[int32], token wire.Opt[string]) (*wire.Page, error) {
 	if max.OK && (max.V < 1 || max.V > maxPage) {
 		return nil, invalidValue(max.V, "MaxResults", "MaxResults must be between 1 and 1000.")
 	}
-	p := &page{left: int(max.Or(maxPage))}
-	if token.OK && token.V != "" {
-		name, err := base64.StdEncoding.DecodeString(token.V)
-		if err != nil {
-			return nil, invalidValue(token.V, "NextToken", "Invalid or expired next token.")
-		}
-		p.after = string(name)
+	p, ok := wire.NewPage(token, int(max.Or(maxPage)))
+	if !ok {
+		return nil, invalidValue(token.V, "NextToken", "Invalid or expired next token.")
 	}
 	return p, nil
-}
-
-// add puts a queue on the page and reports whether another may follow.
-func (p *page) add(c *wire.Call, q *store.Queue, paged bool) bool {
-	if p.left == 0 {
-		if paged {
-			p.next = wire.Some(base64.StdEncoding.EncodeToString([]byte(p.after)))
-		}
-		return false
-	}
-	p.left--
-	p.after = q.Name
-	p.urls = append(p.urls, queueURL(c, q))
-	return true
 }
 
 // ListQueues answers the URLs of queues. As on AWS there is a next page only for those who
@@ -252,10 +225,18 @@ func (s *Service) ListQueues(c *wire.Call, in *api.ListQueuesRequest) (*api.List
 	if err != nil {
 		return nil, err
 	}
-	s.opt.Queues.List(c.Scope, in.QueueNamePrefix.V, p.after, func(q *store.Queue) bool {
-		return p.add(c, q, in.MaxResults.OK)
+	out := &api.ListQueuesResult{}
+	s.opt.Queues.List(c.Scope, in.QueueNamePrefix.V, p.After, func(q *store.Queue) bool {
+		if !p.Take(q.Name) {
+			return false
+		}
+		out.QueueUrls = append(out.QueueUrls, queueURL(c, q))
+		return true
 	})
-	return &api.ListQueuesResult{QueueUrls: p.urls, NextToken: p.next}, nil
+	if in.MaxResults.OK {
+		out.NextToken = p.Token()
+	}
+	return out, nil
 }
 
 // ListDeadLetterSourceQueues answers the URLs of the queues that a queue is the dead-letter
@@ -269,13 +250,21 @@ func (s *Service) ListDeadLetterSourceQueues(c *wire.Call, in *api.ListDeadLette
 	if err != nil {
 		return nil, err
 	}
-	s.opt.Queues.List(c.Scope, "", p.after, func(q *store.Queue) bool {
-		return q.Config().DeadLetter != dead.Name || p.add(c, q, in.MaxResults.OK)
+	out := &api.ListDeadLetterSourceQueuesResult{QueueUrls: []string{}}
+	s.opt.Queues.List(c.Scope, "", p.After, func(q *store.Queue) bool {
+		if q.Config().DeadLetter != dead.Name {
+			return true
+		}
+		if !p.Take(q.Name) {
+			return false
+		}
+		out.QueueUrls = append(out.QueueUrls, queueURL(c, q))
+		return true
 	})
-	if p.urls == nil {
-		p.urls = []string{}
+	if in.MaxResults.OK {
+		out.NextToken = p.Token()
 	}
-	return &api.ListDeadLetterSourceQueuesResult{QueueUrls: p.urls, NextToken: p.next}, nil
+	return out, nil
 }
 
 const maxTags = 50 // of a queue
