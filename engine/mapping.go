@@ -7,6 +7,7 @@ import (
 	"github.com/weir-run/weir/delivery"
 	"github.com/weir-run/weir/filter"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
 )
 
 // A mapping drives the machine of one event source mapping: it receives from the queue, runs
@@ -117,13 +118,25 @@ func (m *mapping) performLocked(x delivery.MappingEffect) {
 		}
 	case delivery.Invoke:
 		b := m.batchLocked(x)
+		m.countLocked("InvokedEventCount", len(x.Messages))
 		m.goLocked(func() { m.invoke(b) })
 	case delivery.Delete:
 		messages := m.takeLocked(x.Messages)
+		m.countLocked("DeletedEventCount", len(messages))
 		m.goLocked(func() { m.remove(messages) })
 	case delivery.Release:
 		m.takeLocked(x.Messages)
 	}
+}
+
+// countLocked records one of the mapping's metrics, if it has any.
+func (m *mapping) countLocked(name string, n int) {
+	r := m.engine.opt.Recorder
+	if r == nil || !m.mu.record.CountsEvents {
+		return
+	}
+	x := metric.Metric{Namespace: namespace, Name: name, Dimensions: []metric.Dimension{{Name: "EventSourceMappingUUID", Value: m.mu.record.ID}}}
+	r.Record(m.scope, x, metric.Count, m.engine.now(), float64(n))
 }
 
 func (m *mapping) goLocked(f func()) {
@@ -182,6 +195,8 @@ func (m *mapping) received(x delivery.MappingEffect, got []SourceMessage, err er
 		m.mu.held[m.mu.last] = &heldMessage{s, record}
 		messages = append(messages, delivery.Message{ID: m.mu.last, Group: m.groupLocked(s.Group), Bytes: len(record) + 1, Until: now.Add(s.Hidden)})
 	}
+	m.countLocked("PolledEventCount", len(got))
+	m.countLocked("FilteredOutEventCount", len(unwanted))
 	if len(unwanted) > 0 {
 		m.goLocked(func() { m.remove(unwanted) })
 	}

@@ -127,7 +127,13 @@ func message(id, body string) SourceMessage {
 // mapQueue opens an engine with a mapping of a queue to the function f.
 func mapQueue(t *testing.T, s *store.Store, h *house, p *pail, m lambda.EventSourceMapping) *Engine {
 	t.Helper()
+	return mapRecorded(t, s, h, p, m, nil)
+}
+
+func mapRecorded(t *testing.T, s *store.Store, h *house, p *pail, m lambda.EventSourceMapping, r *store.Recorder) *Engine {
+	t.Helper()
 	e, err := Open(Options{
+		Recorder: r,
 		Store: s, Start: h.start, Logger: slog.New(slog.DiscardHandler),
 		Account: admission.Account{Limit: 1000, IdleTimeout: time.Hour, MaxAge: 24 * time.Hour},
 		Source:  func(string) (Source, error) { return p, nil },
@@ -315,6 +321,28 @@ func TestMappingStops(t *testing.T) {
 			p.mu.Lock()
 			p.visible = nil
 			p.mu.Unlock()
+		}
+	})
+}
+
+func TestMappingMetrics(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *store.Store) {
+		p := newPail()
+		h := &house{handler: func(*fake, *lambda.Invocation) lambda.Outcome {
+			return lambda.Outcome{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":"1"}]}`)}
+		}}
+		var r store.Recorder
+		e := mapRecorded(t, s, h, p, lambda.EventSourceMapping{ReportsFailures: true, CountsEvents: true, Filters: []string{`{"body":["x"]}`}}, &r)
+		defer e.Close()
+		p.send(message("1", "x"), message("2", "x"), message("3", "noise"))
+		pass(time.Second)
+		got := sums(&r)
+		for name, want := range map[string]float64{
+			"PolledEventCount": 3, "FilteredOutEventCount": 1, "InvokedEventCount": 2, "FailedInvokeEventCount": 1, "DeletedEventCount": 1,
+		} {
+			if got[name+" m"] != want {
+				t.Errorf("%s: %v, want %v", name, got[name+" m"], want)
+			}
 		}
 	})
 }

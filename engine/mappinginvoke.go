@@ -59,7 +59,15 @@ func (m *mapping) invoke(b *mappingBatch) {
 		result = delivery.Succeeded
 	}
 	environment.Recycle(out.Payload)
-	m.step(delivery.Answered(b.id, result, failed))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(failed); result != delivery.Succeeded || n > 0 {
+		if result != delivery.Succeeded {
+			n = len(b.ids)
+		}
+		m.countLocked("FailedInvokeEventCount", n)
+	}
+	m.stepLocked(delivery.Answered(b.id, result, failed))
 }
 
 // The deletion of messages is tried so often, with so much time in between; messages that

@@ -17,6 +17,7 @@ type EventSourceMapping struct {
 	Filters         []string `json:",omitzero"` // patterns, at most 10
 	HasFilters      bool     `json:",omitzero"` // filter criteria were given, perhaps empty
 	ReportsFailures bool     `json:",omitzero"` // ReportBatchItemFailures
+	CountsEvents    bool     `json:",omitzero"` // the group EventCount of its metrics is recorded
 
 	State        MappingState `json:",omitzero"`
 	LastModified time.Time    `json:",omitzero"`

@@ -19,6 +19,7 @@ type mappingSettings struct {
 	scaling       *api.ScalingConfig
 	pollers       *api.ProvisionedPollerConfig
 	responses     []string
+	metrics       *api.EventSourceMappingMetricsConfig
 }
 
 // CreateEventSourceMapping has a function invoked with what is in a queue.
@@ -27,7 +28,7 @@ func (s *Service) CreateEventSourceMapping(c *wire.Call, in *api.CreateEventSour
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mappable(c, in, in.EventSourceArn.V); err != nil {
+	if err := s.mappable(c, in, in.EventSourceArn.V, in.MetricsConfig); err != nil {
 		return nil, err
 	}
 	m := lambda.EventSourceMapping{
@@ -37,7 +38,7 @@ func (s *Service) CreateEventSourceMapping(c *wire.Call, in *api.CreateEventSour
 	if in.Enabled.OK && !in.Enabled.V {
 		m.State = lambda.MappingDisabled
 	}
-	m = mapped(m, mappingSettings{&in.BatchSize, &in.MaximumBatchingWindowInSeconds, in.FilterCriteria, in.ScalingConfig, in.ProvisionedPollerConfig, in.FunctionResponseTypes})
+	m = mapped(m, mappingSettings{&in.BatchSize, &in.MaximumBatchingWindowInSeconds, in.FilterCriteria, in.ScalingConfig, in.ProvisionedPollerConfig, in.FunctionResponseTypes, in.MetricsConfig})
 	if err := s.checkMapping(c, &m); err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 	if !ok {
 		return nil, noMapping()
 	}
-	if err := s.mappable(c, in, old.Source); err != nil {
+	if err := s.mappable(c, in, old.Source, in.MetricsConfig); err != nil {
 		return nil, err
 	}
 	var m lambda.EventSourceMapping
@@ -74,7 +75,7 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 			}
 			m.Function, m.Qualifier = t.name, t.qualifier
 		}
-		m = mapped(m, mappingSettings{&in.BatchSize, &in.MaximumBatchingWindowInSeconds, in.FilterCriteria, in.ScalingConfig, in.ProvisionedPollerConfig, in.FunctionResponseTypes})
+		m = mapped(m, mappingSettings{&in.BatchSize, &in.MaximumBatchingWindowInSeconds, in.FilterCriteria, in.ScalingConfig, in.ProvisionedPollerConfig, in.FunctionResponseTypes, in.MetricsConfig})
 		disabled := now.State == lambda.MappingDisabled
 		switch enable := in.Enabled.Or(!disabled); {
 		case enable && disabled:
@@ -193,6 +194,9 @@ func mapped(m lambda.EventSourceMapping, set mappingSettings) lambda.EventSource
 			m.MaxPollers = int(p.MaximumPollers.Or(max(defaultMaxPollers, int32(m.MinPollers))))
 		}
 	}
+	if set.metrics != nil {
+		m.CountsEvents = len(set.metrics.Metrics) > 0
+	}
 	if set.responses != nil {
 		m.ReportsFailures = len(set.responses) > 0
 	}
@@ -215,6 +219,9 @@ func mappingConfiguration(scope lambda.Scope, m *lambda.EventSourceMapping) *api
 	}
 	if m.ReportsFailures {
 		out.FunctionResponseTypes = []string{"ReportBatchItemFailures"}
+	}
+	if m.CountsEvents {
+		out.MetricsConfig = &api.EventSourceMappingMetricsConfig{Metrics: []string{eventCount}}
 	}
 	if m.HasFilters {
 		out.FilterCriteria = &api.FilterCriteria{}

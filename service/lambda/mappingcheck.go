@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	api "github.com/weir-run/weir/aws/lambda"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/filter"
@@ -19,6 +20,7 @@ const (
 	defaultMinPollers = 2
 	defaultMaxPollers = 200
 	leastPollers      = 2
+	eventCount        = "EventCount" // the group of metrics that mappings of queues have
 )
 
 // streamParameters are those of mappings of other sources than queues.
@@ -28,7 +30,7 @@ var streamParameters = []string{
 }
 
 // mappable refuses sources and parameters that a mapping cannot have here.
-func (s *Service) mappable(c *wire.Call, in wire.Struct, source string) error {
+func (s *Service) mappable(c *wire.Call, in wire.Struct, source string, metrics *api.EventSourceMappingMetricsConfig) error {
 	switch service := serviceOf(source); service {
 	case "sqs":
 	case "":
@@ -43,7 +45,14 @@ func (s *Service) mappable(c *wire.Call, in wire.Struct, source string) error {
 			return invalid("Unsupported %s parameter for given event source mapping type.", name)
 		}
 	}
-	return s.supported(c, in, "UUID", "EventSourceArn", "FunctionName", "Enabled", "BatchSize", "FilterCriteria", "ScalingConfig",
+	if metrics != nil {
+		for _, group := range metrics.Metrics {
+			if group != eventCount {
+				return invalid("Unsupported MetricsConfig parameter for given event source mapping type.")
+			}
+		}
+	}
+	return s.supported(c, in, "UUID", "MetricsConfig", "EventSourceArn", "FunctionName", "Enabled", "BatchSize", "FilterCriteria", "ScalingConfig",
 		"MaximumBatchingWindowInSeconds", "FunctionResponseTypes", "ProvisionedPollerConfig")
 }
 
