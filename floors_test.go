@@ -17,7 +17,7 @@ import (
 // is changed by a design decision, not to make a build pass.
 const floors = `
 	0 lambda
-	1 admission delivery metric filter aws/...
+	1 admission delivery metric schedule filter aws/...
 	2 sandbox/... store/... cluster
 	3 environment
 	4 engine sim
@@ -35,7 +35,7 @@ const within = `
 
 // pure are the floors whose packages decide without doing: no goroutine, channel, clock,
 // lock or I/O.
-var pure = []string{"lambda", "admission", "delivery", "metric", "filter"}
+var pure = []string{"lambda", "admission", "delivery", "metric", "schedule", "filter"}
 
 // impure are the imports a pure package must not have.
 var impure = []string{

@@ -325,7 +325,7 @@ func (m *Async) start(id QueueID, e Entry) {
 		q.trying++
 		f.stage = delivering
 		m.flights[e.Event] = f
-		m.do(Effect{Do: Deliver, Queue: id, Event: e.Event, Failures: e.Failures, Refusals: e.Refusals})
+		m.do(Effect{Do: Deliver, Queue: id, Event: e.Event, Born: e.Born, Failures: e.Failures, Refusals: e.Refusals})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-run/weir/delivery"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
 	"github.com/weir-run/weir/store"
 )
 
@@ -88,6 +89,7 @@ func (a *async) enqueue(ctx context.Context, inv *lambda.Invocation) error {
 	if err != nil {
 		return err
 	}
+	a.engine.record(inv.Scope, "AsyncEventsReceived", metric.Count, inv.Function, inv.Qualifier, 1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mu.fresh.put(entry.Event, x)
@@ -204,11 +206,15 @@ func (a *async) performLocked(x delivery.Effect) {
 		}
 		a.work.Go(func() { a.dispose(x, q, end) })
 	case delivery.Settle:
+		if x.Condition != delivery.Success {
+			a.engine.record(q.Scope, "AsyncEventsDropped", metric.Count, q.Function, q.Qualifier, 1)
+		}
 		a.mu.depth[x.Queue]--
 		delete(a.mu.ended, x.Event)
 		a.mu.fresh.take(uint64(x.Event))
 		a.work.Go(func() { a.settle(x, q) })
 	case delivery.Undeliverable:
+		a.undeliverableLocked(x, q)
 		a.engine.opt.Logger.Error("event lost: nobody could be told of its end", "function", q.Function, "condition", x.Condition.String())
 	}
 }
@@ -237,7 +243,12 @@ func (a *async) deliver(x delivery.Effect, event *store.Event) {
 	}
 	out, result, reason := lambda.Outcome{}, delivery.Refused, "the engine is closing"
 	if event != nil {
+		age := a.engine.now().Sub(x.Born)
 		out, result, reason = a.engine.attempt(event)
+		if result == delivery.Succeeded || result == delivery.FunctionFailed {
+			q := event.Queue
+			a.engine.record(q.Scope, "AsyncEventAge", metric.Milliseconds, q.Function, q.Qualifier, float64(age)/float64(time.Millisecond))
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -21,7 +21,8 @@ type Options struct {
 	Store *store.Store
 	Start Starter
 
-	// Account is what applies to every account and region.
+	// Account is what applies to every account and region; a limit in the catalogue goes before
+	// Account.Limit.
 	Account admission.Account
 
 	// Boots is how many environments boot at a time; more wait. A boot has the whole
@@ -36,6 +37,9 @@ type Options struct {
 	// Source opens the queue that an event source mapping names by its ARN. It does not block.
 	// Nil: there are no queues.
 	Source func(arn string) (Source, error)
+
+	// Recorder gathers the metrics of AWS/Lambda. Nil: nothing is recorded.
+	Recorder *store.Recorder
 
 	Logger *slog.Logger
 }

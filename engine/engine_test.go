@@ -87,6 +87,44 @@ func TestAccountLimit(t *testing.T) {
 	}
 }
 
+// TestGrantedLimit raises the limit of one account and region while its old one is used up, and
+// holds after a restart; another region keeps the default.
+func TestGrantedLimit(t *testing.T) {
+	release := make(chan struct{})
+	h := &house{handler: func(*fake, *lambda.Invocation) lambda.Outcome { <-release; return lambda.Outcome{} }}
+	e, s := setUp(t, h, 1)
+	create(t, s, "f")
+	var all sync.WaitGroup
+	invoke := func() {
+		all.Go(func() {
+			if _, err := e.Invoke(context.Background(), call("f", "")); err != nil {
+				t.Errorf("an invocation failed: %v", err)
+			}
+		})
+	}
+	invoke()
+	until(t, "one runs", func() bool { return h.running.Load() == 1 })
+	var refused *Throttle
+	if _, err := e.Invoke(context.Background(), call("f", "")); !errors.As(err, &refused) {
+		t.Errorf("before the grant: %v", err)
+	}
+	update(t, s, func(tx *store.Tx) { store.GrantConcurrency(tx, scope, 2) })
+	invoke()
+	until(t, "two run", func() bool { return h.running.Load() == 2 })
+	if _, err := e.Invoke(context.Background(), call("f", "")); !errors.As(err, &refused) || !strings.Contains(refused.Why, "2 of 2") {
+		t.Errorf("after the grant: %v", err)
+	}
+	close(release)
+	all.Wait()
+	elsewhere := lambda.Scope{Account: scope.Account, Region: "eu-west-1"}
+	again := newEngine(t, s, h, 1)
+	for at, want := range map[lambda.Scope]int{scope: 2, elsewhere: 1} {
+		if got := again.account(s.Catalog().Snapshot(), at).Limit; got != want {
+			t.Errorf("the limit of %v is %d, want %d", at, got, want)
+		}
+	}
+}
+
 func TestReservedZeroAndBack(t *testing.T) {
 	e, s := setUp(t, &house{}, 10)
 	create(t, s, "f")

@@ -48,8 +48,17 @@ func (e *Engine) feed(s *store.Snapshot, changes []store.Change) {
 			e.mappings.feed(s, c.Scope, c.Name)
 		case store.Provisioned.Name:
 			p.feedProvisioned(s, c.Name)
+		case store.AccountLimits.Name:
+			p.step(admission.Configure(e.account(s, c.Scope)))
 		}
 	}
+}
+
+// account returns what applies to an account and region.
+func (e *Engine) account(s *store.Snapshot, scope lambda.Scope) admission.Account {
+	a := e.opt.Account
+	a.Limit = store.ConcurrencyLimit(s, scope, a.Limit)
+	return a
 }
 
 // feedFunction makes a function and its reservation known, or forgets it.

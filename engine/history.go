@@ -95,12 +95,13 @@ func (p *pool) sample(now time.Time, queued Async) {
 		Unreserved: pool.Unreserved, InUse: pool.InUse, Queued: queued.Queued, QueueAge: int(queued.Oldest / time.Second),
 		Concurrency: int(p.mu.peak),
 	}
-	p.mu.peak = p.mu.busy
+	p.gaugeLocked(now, pool)
 	past := &p.mu.past
 	i := past.next
 	past.next = (past.next + 1) % historyLen
 	p.mu.active = slices.DeleteFunc(p.mu.active, func(t *tally) bool {
 		f := t.sample()
+		p.gaugeFunction(now, t.function, f.Concurrency)
 		s.Invocations += int(f.Invocations)
 		s.Errors += int(f.Errors)
 		s.Throttles += int(f.Throttles)

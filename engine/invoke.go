@@ -6,6 +6,7 @@ import (
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
 	"github.com/weir-run/weir/store"
 )
 
@@ -41,6 +42,8 @@ type Grant struct {
 	environment Environment
 	version     string
 	tally       *tally
+	meter       *store.Group
+	at          lambda.Instant // when it was granted
 }
 
 // Version is the version that runs: $LATEST or a number.
@@ -68,6 +71,7 @@ func (g *Grant) Run(w lambda.Response) lambda.Outcome {
 	if out.FunctionError != "" {
 		g.pool.erred(g.tally)
 	}
+	g.measure(&out)
 	out.Cold, out.Provisioned = g.effect.Cold, g.effect.IsProvisioned
 	if out.Cold {
 		out.Why = g.Cold()
@@ -109,6 +113,7 @@ func (e *Engine) hop(inv *lambda.Invocation) error {
 	if ok && f.AllowsLoop {
 		return nil
 	}
+	e.record(inv.Scope, "RecursiveInvocationsDropped", metric.Count, inv.Function, inv.Qualifier, 1)
 	e.opt.Logger.Warn("recursive loop stopped", "scope", inv.Scope.String(), "function", inv.Function, "requestId", inv.RequestID, "invocations", before)
 	return lambda.Errorf(codeRecursion, "Lambda detected a recursive loop: function %s was invoked %d times by the same chain of events.", inv.Function, before).With("Type", "User")
 }
@@ -222,7 +227,12 @@ func (p *pool) grantedLocked(inv *lambda.Invocation, answer *admission.Effect) (
 	}
 	s.busy = true
 	p.grantLocked(s.boot.tally, answer)
-	return Grant{p, inv, *answer, s.environment, s.boot.version.Number, s.boot.tally}, true
+	if s.boot.provisioned {
+		p.useLocked(s.boot.version).begin()
+	}
+	version := s.boot.version.Number
+	meter := p.meterLocked(s.boot.tally, inv.Qualifier, version)
+	return Grant{p, inv, *answer, s.environment, version, s.boot.tally, meter, p.engine.now()}, true
 }
 
 // refusal turns the answer to an arrival into its error.
@@ -230,6 +240,7 @@ func (p *pool) refusal(inv *lambda.Invocation, answer *admission.Effect) error {
 	switch answer.Do {
 	case admission.Throttle:
 		holder := p.throttled(inv.Function, answer)
+		p.engine.record(p.scope, "Throttles", metric.Count, inv.Function, inv.Qualifier, 1)
 		t := &Throttle{answer.Reason, answer.Why.Text(func(admission.FunctionID) string { return holder })}
 		p.quiet.throttled(p.engine.opt.Logger, inv, t)
 		return t

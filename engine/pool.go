@@ -34,6 +34,8 @@ type pool struct {
 		oldest    int
 		active    []*tally // that something happened to since the last sample, or lately
 		past      past
+
+		uses map[string]*use // of provisioned environments, by the version's name
 	}
 }
 
@@ -47,11 +49,12 @@ type slot struct {
 
 func newPool(e *Engine, s lambda.Scope) *pool {
 	p := &pool{engine: e, scope: s}
-	p.mu.machine = admission.New(e.opt.Account)
+	p.mu.machine = admission.New(e.account(e.opt.Store.Catalog().Snapshot(), s))
 	p.mu.names = newNames()
 	p.mu.waiting = make(map[admission.InvocationID]chan admission.Effect)
 	p.mu.armed = admission.Never
 	p.mu.tallies = make(map[string]*tally)
+	p.mu.uses = make(map[string]*use)
 	p.timer = time.AfterFunc(time.Hour, p.tick)
 	p.timer.Stop()
 	return p

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-run/weir/delivery"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
 	"github.com/weir-run/weir/store"
 )
 
@@ -106,19 +107,8 @@ func (a *async) dispose(x delivery.Effect, q store.EventQueue, end *ended) {
 }
 
 func (a *async) tellDestination(s *store.Snapshot, x delivery.Effect, q store.EventQueue, end *ended) error {
-	qualifier := q.Qualifier
-	if qualifier == "" {
-		qualifier = lambda.Latest
-	}
-	c, ok := store.EventInvokes.Get(s, q.Scope, store.QualifiedName(q.Function, qualifier))
-	if !ok || end.told.destination {
-		return nil
-	}
-	arn := c.OnFailure
-	if x.Condition == delivery.Success {
-		arn = c.OnSuccess
-	}
-	if arn == "" {
+	arn := destination(s, x, q)
+	if arn == "" || end.told.destination {
 		return nil
 	}
 	body, err := newRecord(x, end, time.Now())
@@ -128,6 +118,37 @@ func (a *async) tellDestination(s *store.Snapshot, x delivery.Effect, q store.Ev
 	err = a.engine.send(arn, &Message{Scope: q.Scope, Body: body, TraceID: end.event.TraceID, DedupID: "destination-" + end.event.RequestID})
 	end.told.destination = err == nil
 	return err
+}
+
+// undeliverableLocked counts who could not be told of an event's end.
+func (a *async) undeliverableLocked(x delivery.Effect, q store.EventQueue) {
+	end := a.mu.ended[x.Event]
+	if end == nil {
+		return
+	}
+	s := a.engine.opt.Store.Catalog().Snapshot()
+	if deadLetter(s, q) != "" && x.Condition != delivery.Success && !end.told.deadLetter {
+		a.engine.record(q.Scope, "DeadLetterErrors", metric.Count, q.Function, q.Qualifier, 1)
+	}
+	if destination(s, x, q) != "" && !end.told.destination {
+		a.engine.record(q.Scope, "DestinationDeliveryFailures", metric.Count, q.Function, q.Qualifier, 1)
+	}
+}
+
+// destination is the ARN of who is told of an event's end, or empty.
+func destination(s *store.Snapshot, x delivery.Effect, q store.EventQueue) string {
+	qualifier := q.Qualifier
+	if qualifier == "" {
+		qualifier = lambda.Latest
+	}
+	c, ok := store.EventInvokes.Get(s, q.Scope, store.QualifiedName(q.Function, qualifier))
+	switch {
+	case !ok:
+		return ""
+	case x.Condition == delivery.Success:
+		return c.OnSuccess
+	}
+	return c.OnFailure
 }
 
 // tellDeadLetter sends the event alone, with what happened to it as attributes.

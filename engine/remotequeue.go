@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -36,10 +39,42 @@ func RemoteQueue(ctx context.Context, endpoint, arn string) (Source, error) {
 		return nil, fmt.Errorf("%q is no ARN of a queue", arn)
 	}
 	client := sqs.New(sqs.Options{
-		Region: parts[3], BaseEndpoint: &endpoint,
+		Region: parts[3], BaseEndpoint: &endpoint, HTTPClient: remoteClient,
 		Credentials: aws.CredentialsProviderFunc(environmentCredentials),
 	})
 	return &remoteQueue{ctx: ctx, client: client, arn: arn}, nil
+}
+
+// remoteClient calls other endpoints. The SDK closes a request's body as soon as the answer
+// begins; where that is so soon that net/http is still busy with the body, net/http takes the
+// connection down, and messages that were just received are lost until they are visible
+// again. So a request gets a body of its own.
+var remoteClient = &http.Client{Transport: ownBody{remoteTransport()}}
+
+// remoteTransport is net/http's own, with its time limits, for many pollers of one endpoint.
+func remoteTransport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = remoteConns
+	return t
+}
+
+// remoteConns is how many idle connections to an endpoint are kept.
+const remoteConns = 64
+
+type ownBody struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (o ownBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		return o.RoundTripper.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return o.RoundTripper.RoundTrip(r)
 }
 
 func environmentCredentials(context.Context) (aws.Credentials, error) {

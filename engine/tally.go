@@ -68,6 +68,7 @@ type tally struct {
 	open       [maxOpen]*starving // those that may go on
 	next       int                // entry of open to be given up next
 	history    *history           // nil: nothing happened lately
+	meters     []meter
 	sampled    struct{ invocations, errors, throttles, cold uint64 }
 }
 
@@ -186,9 +187,13 @@ func (p *pool) erred(t *tally) {
 
 // endLocked counts the end of the invocation that runs on an environment, if one does.
 func (p *pool) endLocked(s *slot) {
-	if s.busy {
-		s.busy = false
-		s.boot.tally.busy--
-		p.mu.busy--
+	if !s.busy {
+		return
+	}
+	s.busy = false
+	s.boot.tally.busy--
+	p.mu.busy--
+	if s.boot.provisioned {
+		p.useLocked(s.boot.version).busy--
 	}
 }

@@ -13,6 +13,7 @@ const (
 	MaxEventRequest  = 1 << 20     // since October 2025; 256 KB before
 	MaxZip           = 50 << 20    // in a request
 	MaxUnzipped      = 262_144_000 // layers included
+	MaxTotalCode     = 300 << 30   // of all versions in an account and region
 	MaxEnvironment   = 4 << 10     // as compact JSON
 	MaxClientContext = 3583        // of base64 text
 	MaxCreateRequest = 70_167_211

@@ -73,18 +73,18 @@ func (s *server) signIn(key, secret string) (account string, ok bool) {
 func (s *server) reserve(_ context.Context, scope lambda.Scope, function string, n int) error {
 	c, name := &wire.Call{Scope: scope}, wire.Some(function)
 	if n < 0 {
-		return s.lambda.DeleteFunctionConcurrency(c, &api.DeleteFunctionConcurrencyRequest{FunctionName: name})
+		return s.functions.DeleteFunctionConcurrency(c, &api.DeleteFunctionConcurrencyRequest{FunctionName: name})
 	}
-	_, err := s.lambda.PutFunctionConcurrency(c, &api.PutFunctionConcurrencyRequest{FunctionName: name, ReservedConcurrentExecutions: wire.Some(int32(n))})
+	_, err := s.functions.PutFunctionConcurrency(c, &api.PutFunctionConcurrencyRequest{FunctionName: name, ReservedConcurrentExecutions: wire.Some(int32(n))})
 	return err
 }
 
 func (s *server) provision(_ context.Context, scope lambda.Scope, function, qualifier string, n int) error {
 	c, name, on := &wire.Call{Scope: scope}, wire.Some(function), wire.Some(qualifier)
 	if n < 0 {
-		return s.lambda.DeleteProvisionedConcurrencyConfig(c, &api.DeleteProvisionedConcurrencyConfigRequest{FunctionName: name, Qualifier: on})
+		return s.functions.DeleteProvisionedConcurrencyConfig(c, &api.DeleteProvisionedConcurrencyConfigRequest{FunctionName: name, Qualifier: on})
 	}
-	_, err := s.lambda.PutProvisionedConcurrencyConfig(c, &api.PutProvisionedConcurrencyConfigRequest{
+	_, err := s.functions.PutProvisionedConcurrencyConfig(c, &api.PutProvisionedConcurrencyConfigRequest{
 		FunctionName: name, Qualifier: on, ProvisionedConcurrentExecutions: wire.Some(int32(n)),
 	})
 	return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules name time zones, and a machine may have none
 
 	"github.com/weir-run/weir/sandbox"
 )

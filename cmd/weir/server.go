@@ -17,15 +17,18 @@ import (
 
 	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/aws/catalog"
+	"github.com/weir-run/weir/aws/cloudwatch"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/dashboard"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
+	autoscalingservice "github.com/weir-run/weir/service/autoscaling"
 	cloudwatchservice "github.com/weir-run/weir/service/cloudwatch"
 	lambdaservice "github.com/weir-run/weir/service/lambda"
 	logsservice "github.com/weir-run/weir/service/logs"
+	quotasservice "github.com/weir-run/weir/service/quotas"
 	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
 	"github.com/weir-run/weir/store"
@@ -47,23 +50,24 @@ type serverOptions struct {
 
 // A server is all parts of weir, wired together, in the order in which they were opened.
 type server struct {
-	opt      serverOptions
-	url      string
-	report   sandbox.Report
-	store    *store.Store
-	logs     *logsservice.Service
-	driver   sandbox.Driver
-	host     *environment.Host
-	engine   *engine.Engine
-	queues   *sqsservice.Service
-	sns      *snsservice.Service
-	metrics  *cloudwatchservice.Service
-	recorder store.Recorder
-	lambda   *lambdaservice.Service
-	board    atomic.Pointer[dashboard.Dashboard] // nil until all it shows is open
-	http     *http.Server
-	failed   chan error // of http, at most one
-	closers  []func(context.Context) error
+	opt       serverOptions
+	url       string
+	report    sandbox.Report
+	store     *store.Store
+	logs      *logsservice.Service
+	driver    sandbox.Driver
+	host      *environment.Host
+	engine    *engine.Engine
+	queues    *sqsservice.Service
+	sns       *snsservice.Service
+	metrics   *cloudwatchservice.Service
+	functions *lambdaservice.Service
+	scaling   *autoscalingservice.Service
+	recorder  store.Recorder
+	board     atomic.Pointer[dashboard.Dashboard] // nil until all it shows is open
+	http      *http.Server
+	failed    chan error // of http, at most one
+	closers   []func(context.Context) error
 }
 
 const (
@@ -117,9 +121,10 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
 		Store: s.store, Account: opt.Account, Logger: opt.Logger,
-		Start:   func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
-		Targets: s.destinations(ready),
-		Source:  s.source(polling),
+		Start:    func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Targets:  s.destinations(ready),
+		Recorder: &s.recorder,
+		Source:   s.source(polling),
 	})
 	if err != nil {
 		stopPolling()
@@ -140,10 +145,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { s.sns.Close(); return nil })
 	close(ready)
-	s.metrics = cloudwatchservice.Open(cloudwatchservice.Options{
-		Store: s.store, Recorder: &s.recorder, Publish: s.notify, Invoke: s.alarm, Logger: opt.Logger,
-	})
-	s.closers = append(s.closers, func(context.Context) error { s.metrics.Close(); return nil })
+	s.openScaling()
 	s.register(mux)
 	if err := s.openDashboard(); err != nil {
 		return nil, err
@@ -195,6 +197,32 @@ func (s *server) openHost(mux *wire.Mux, keys func(lambda.Scope) (string, string
 	return err
 }
 
+// openScaling opens what measures and what scales by it. Alarms act on policies, so scaling is
+// opened before and closed after them; policies own alarms, but only requests change these.
+func (s *server) openScaling() {
+	s.functions = lambdaservice.New(lambdaservice.Options{
+		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
+		Targets: map[string]func(string) bool{"sqs": s.queues.Exists, "sns": s.sns.Exists},
+	})
+	s.scaling = autoscalingservice.Open(autoscalingservice.Options{
+		Store: s.store, SetProvisioned: s.functions.SetProvisioned, Logger: s.opt.Logger,
+		Status: func(scope lambda.Scope, function, qualifier string) admission.Status {
+			return s.engine.Provisioned(scope, function, qualifier).Status
+		},
+		PutAlarm: func(ctx context.Context, scope lambda.Scope, in *cloudwatch.PutMetricAlarmInput) error {
+			return s.metrics.PutAlarm(ctx, scope, in)
+		},
+		DeleteAlarms: func(ctx context.Context, scope lambda.Scope, names []string) error {
+			return s.metrics.RemoveAlarms(ctx, scope, names)
+		},
+	})
+	s.closers = append(s.closers, func(context.Context) error { s.scaling.Close(); return nil })
+	s.metrics = cloudwatchservice.Open(cloudwatchservice.Options{
+		Store: s.store, Recorder: &s.recorder, Publish: s.notify, Invoke: s.alarm, Scale: s.scale, Logger: s.opt.Logger,
+	})
+	s.closers = append(s.closers, func(context.Context) error { s.metrics.Close(); return nil })
+}
+
 // endpointURL is where functions find weir: in a sandbox with a network of its own at the
 // sandbox's endpoint, else at the server's address.
 func (s *server) endpointURL() string {
@@ -206,11 +234,9 @@ func (s *server) endpointURL() string {
 
 // register adds the services: those that weir implements, and the names of all others.
 func (s *server) register(mux *wire.Mux) {
-	s.lambda = lambdaservice.New(lambdaservice.Options{
-		Store: s.store, Engine: s.engine, Resolve: s.host.Resolve, Limit: s.opt.Account.Limit, CodeURL: codeURL, Logger: s.opt.Logger,
-		Targets: map[string]func(string) bool{"sqs": s.queues.Exists, "sns": s.sns.Exists},
-	})
-	s.lambda.Register(mux)
+	s.functions.Register(mux)
+	s.scaling.Register(mux)
+	quotasservice.New(quotasservice.Options{Store: s.store, Concurrency: s.opt.Account.Limit, Logger: s.opt.Logger}).Register(mux)
 	s.logs.Register(mux)
 	s.queues.Register(mux)
 	s.sns.Register(mux)

@@ -10,6 +10,7 @@ import (
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/metric"
+	autoscalingservice "github.com/weir-run/weir/service/autoscaling"
 	cloudwatchservice "github.com/weir-run/weir/service/cloudwatch"
 	logsservice "github.com/weir-run/weir/service/logs"
 	snsservice "github.com/weir-run/weir/service/sns"
@@ -98,4 +99,9 @@ func (s *server) embedded(scope lambda.Scope, e logs.Event) {
 	if len(points) > 0 {
 		s.metrics.Put(scope, points)
 	}
+}
+
+// scale hands an alarm to the scaling policy that owns it.
+func (s *server) scale(ctx context.Context, scope lambda.Scope, policyARN string, x cloudwatchservice.Scaling) error {
+	return s.scaling.Scale(ctx, scope, policyARN, autoscalingservice.Alarm{Name: x.Alarm, State: x.State, Value: x.Value, HasValue: x.HasValue})
 }

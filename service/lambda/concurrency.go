@@ -11,7 +11,7 @@ import (
 // budget adds up what an account and region has reserved and provisioned, as seen by one
 // function; except leaves out one of its own provisioned configurations.
 func (s *Service) budget(r store.Reader, t target, except string) admission.Budget {
-	b := admission.Budget{Limit: s.opt.Limit, Reserved: admission.Unreserved}
+	b := admission.Budget{Limit: store.ConcurrencyLimit(r, t.scope, s.opt.Limit), Reserved: admission.Unreserved}
 	store.Reserved.Scan(r, t.scope, "", func(name string, v *lambda.Reserved) bool {
 		if name == t.name {
 			b.Reserved = v.Concurrency

@@ -112,7 +112,8 @@ func (s *Service) GetFunctionCodeSigningConfig(c *wire.Call, in *api.GetFunction
 func (s *Service) GetAccountSettings(c *wire.Call, _ *api.GetAccountSettingsRequest) (*api.GetAccountSettingsResponse, error) {
 	snapshot := s.snapshot()
 	var size, functions int64
-	unreserved := s.opt.Limit
+	limit := store.ConcurrencyLimit(snapshot, c.Scope, s.opt.Limit)
+	unreserved := limit
 	store.Versions.Scan(snapshot, c.Scope, "", func(_ string, v *lambda.Version) bool {
 		size += v.Code.Size
 		if v.Number == lambda.Latest {
@@ -126,15 +127,12 @@ func (s *Service) GetAccountSettings(c *wire.Call, _ *api.GetAccountSettingsRequ
 	})
 	return &api.GetAccountSettingsResponse{
 		AccountLimit: &api.AccountLimit{
-			TotalCodeSize:                  wire.Some(int64(maxTotalCode)),
+			TotalCodeSize:                  wire.Some(int64(lambda.MaxTotalCode)),
 			CodeSizeUnzipped:               wire.Some(int64(lambda.MaxUnzipped)),
 			CodeSizeZipped:                 wire.Some(int64(lambda.MaxZip)),
-			ConcurrentExecutions:           wire.Some(int32(s.opt.Limit)),
+			ConcurrentExecutions:           wire.Some(int32(limit)),
 			UnreservedConcurrentExecutions: wire.Some(int32(unreserved)),
 		},
 		AccountUsage: &api.AccountUsage{TotalCodeSize: wire.Some(size), FunctionCount: wire.Some(functions)},
 	}, nil
 }
-
-// maxTotalCode is the quota on the code of all versions in an account and region, in bytes.
-const maxTotalCode = 300 << 30

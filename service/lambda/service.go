@@ -26,7 +26,7 @@ type Options struct {
 	// Resolve finds what runs a runtime, or says why nothing does.
 	Resolve func(runtime string) (environment.Runtime, error)
 
-	// Limit is the concurrent executions of each account and region.
+	// Limit is the concurrent executions of an account and region that was granted no other.
 	Limit int
 
 	// Targets tell whether a destination of asynchronous invocations exists, by the service in

@@ -29,10 +29,11 @@ func (s *Service) SendMessage(c *wire.Call, in *api.SendMessageRequest) (*api.Se
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMessage(c, q.Config(), &api.SendMessageBatchRequestEntry{
+	entry := &api.SendMessageBatchRequestEntry{
 		MessageBody: in.MessageBody, DelaySeconds: in.DelaySeconds, MessageAttributes: in.MessageAttributes,
 		MessageSystemAttributes: in.MessageSystemAttributes, MessageDeduplicationId: in.MessageDeduplicationId, MessageGroupId: in.MessageGroupId,
-	})
+	}
+	m, err := newMessage(c, q.Config(), entry)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (s *Service) SendMessage(c *wire.Call, in *api.SendMessageRequest) (*api.Se
 	if err != nil {
 		return nil, visible(err)
 	}
-	e := sentEntry(q, "", m, sent[0])
+	e := sentEntry(q, entry, m, sent[0])
 	return &api.SendMessageResult{
 		MD5OfMessageBody: e.MD5OfMessageBody, MD5OfMessageAttributes: e.MD5OfMessageAttributes,
 		MD5OfMessageSystemAttributes: e.MD5OfMessageSystemAttributes, MessageId: e.MessageId, SequenceNumber: e.SequenceNumber,
@@ -62,7 +63,7 @@ func (s *Service) SendMessageBatch(c *wire.Call, in *api.SendMessageBatchRequest
 	config := q.Config()
 	out := &api.SendMessageBatchResult{}
 	var messages []store.Message
-	var ids []string
+	var entries []*api.SendMessageBatchRequestEntry // of messages
 	total := 0
 	for i := range in.Entries {
 		e := &in.Entries[i]
@@ -83,7 +84,7 @@ func (s *Service) SendMessageBatch(c *wire.Call, in *api.SendMessageBatchRequest
 			out.Failed = append(out.Failed, failedEntry(e.Id.V, err))
 			continue
 		}
-		messages, ids = append(messages, *m), append(ids, e.Id.V)
+		messages, entries = append(messages, *m), append(entries, e)
 	}
 	if total > MaxMessage {
 		return nil, lambda.Errorf("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", MaxMessage, total)
@@ -96,19 +97,19 @@ func (s *Service) SendMessageBatch(c *wire.Call, in *api.SendMessageBatchRequest
 		return nil, visible(err)
 	}
 	for i := range messages {
-		out.Successful = append(out.Successful, sentEntry(q, ids[i], &messages[i], sent[i]))
+		out.Successful = append(out.Successful, sentEntry(q, entries[i], &messages[i], sent[i]))
 	}
 	return out, nil
 }
 
-func sentEntry(q *store.Queue, id string, m *store.Message, sent store.Sent) api.SendMessageBatchResultEntry {
+func sentEntry(q *store.Queue, in *api.SendMessageBatchRequestEntry, m *store.Message, sent store.Sent) api.SendMessageBatchResultEntry {
 	e := api.SendMessageBatchResultEntry{
-		Id: wire.Some(id), MessageId: wire.Some(sent.ID), MD5OfMessageBody: wire.Some(md5Of(m.Body)),
+		Id: in.Id, MessageId: wire.Some(sent.ID), MD5OfMessageBody: wire.Some(md5Of(m.Body)),
 	}
 	if sum := md5OfAttributes(m.Attributes); sum != "" {
 		e.MD5OfMessageAttributes = wire.Some(sum)
 	}
-	if m.Trace != "" {
+	if len(in.MessageSystemAttributes) > 0 {
 		e.MD5OfMessageSystemAttributes = wire.Some(md5OfAttributes([]store.MessageAttribute{{Name: traceHeader, Type: "String", Value: m.Trace}}))
 	}
 	if q.Config().FIFO {
@@ -127,7 +128,9 @@ func newMessage(c *wire.Call, config *store.QueueConfig, e *api.SendMessageBatch
 	if err := checkContents(e.MessageBody.V); err != nil {
 		return nil, err
 	}
-	m := &store.Message{Body: e.MessageBody.V, Sender: sender(c), Delay: -1}
+	// SDKs in a function send the trace of its invocation as a header; recursion detection
+	// lives on that.
+	m := &store.Message{Body: e.MessageBody.V, Sender: sender(c), Delay: -1, Trace: c.HTTP.Header.Get("X-Amzn-Trace-Id")}
 	if err := order(m, config, e); err != nil {
 		return nil, err
 	}

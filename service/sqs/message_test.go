@@ -3,11 +3,37 @@ package sqs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/weir-run/weir/store"
 )
+
+// TestTraceOfRequest sends messages with the header in which SDKs hand on a trace: a message
+// without a trace of its own gets it.
+func TestTraceOfRequest(t *testing.T) {
+	h := newHarness(t)
+	h.create("q", "")
+	header := map[string]string{"X-Amzn-Trace-Id": "Root=1-2-3;Lineage=1:abcd:3", "Content-Type": "application/x-amz-json-1.0"}
+	url := h.queueURL("q")
+	header["X-Amz-Target"] = "AmazonSQS.SendMessage"
+	one := h.send("/", `{"QueueUrl":"`+url+`","MessageBody":"a"}`, header)
+	header["X-Amz-Target"] = "AmazonSQS.SendMessageBatch"
+	more := h.send("/", `{"QueueUrl":"`+url+`","Entries":[{"Id":"1","MessageBody":"b"},{"Id":"2","MessageBody":"c",
+		"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=4-5-6"}}}]}`, header)
+	if one.status != 200 || more.status != 200 || strings.Contains(one.body, "SystemAttributes") || strings.Count(more.body, "SystemAttributes") != 1 {
+		t.Fatalf("%v, %v", one, more)
+	}
+	got := make(map[string]any)
+	for _, m := range h.receive("q", `,"MaxNumberOfMessages":10,"MessageSystemAttributeNames":["AWSTraceHeader"]`) {
+		got[m["Body"].(string)] = m["Attributes"].(map[string]any)["AWSTraceHeader"]
+	}
+	want := map[string]any{"a": "Root=1-2-3;Lineage=1:abcd:3", "b": "Root=1-2-3;Lineage=1:abcd:3", "c": "Root=4-5-6"}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
 
 func TestSendAndReceive(t *testing.T) {
 	h := newHarness(t)

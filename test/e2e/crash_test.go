@@ -25,14 +25,7 @@ const (
 // calls that change things, and sometimes before it is ready. What was acknowledged must be there
 // afterwards, and nothing by halves. WEIR_E2E_SEED repeats the random choices of a run.
 func TestKilled(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("WEIR_E2E_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("WEIR_E2E_SEED=%d", seed)
+	seed := crashSeed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	data := filepath.Join(scratch, "data", "killed")
 	crew := newCrew(t, seed)
@@ -66,6 +59,20 @@ func TestKilled(t *testing.T) {
 			t.Errorf("no call of the kind %q was acknowledged: the test is too weak", d.name)
 		}
 	}
+}
+
+// crashSeed is the seed of a crash test's random choices.
+func crashSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("WEIR_E2E_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("WEIR_E2E_SEED=%d", seed)
+	return seed
 }
 
 // newCrew returns builders of functions in one account.
@@ -126,13 +133,7 @@ func killEarly(t *testing.T, data string, after time.Duration, flags []string) {
 // before it are gone.
 func verifyAll(t *testing.T, s *server, crew []*builder) {
 	t.Helper()
-	eventually(t, patience, func() error {
-		left, err := orphans()
-		if err == nil && len(left) > 0 {
-			err = fmt.Errorf("the server that was killed left processes behind: %v", left)
-		}
-		return err
-	})
+	noOrphans(t)
 	for _, b := range crew {
 		b.account = accountOf(s.url, b.id)
 		b.verify(t)
