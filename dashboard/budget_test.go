@@ -60,7 +60,7 @@ func TestAdvice(t *testing.T) {
 	for limit := admission.AccountConcurrency; limit <= admission.RegionScaling; limit++ {
 		for _, holder := range []string{"", "victim", "holder"} {
 			s := engine.Starving{Incident: engine.Incident{Limit: limit.String(), Holder: holder}, Victim: "victim", Value: 7, Held: 5}
-			for _, a := range advise(&s) {
+			for _, a := range advise(&s, 3) {
 				if a.Text == "" || a.Function != "" && a.Function != "victim" && a.Function != holder {
 					t.Errorf("%v by %q: %+v", limit, holder, a)
 				}
@@ -68,8 +68,19 @@ func TestAdvice(t *testing.T) {
 		}
 	}
 	s := engine.Starving{Incident: engine.Incident{Limit: "AccountConcurrency", Holder: "holder"}, Victim: "victim", Value: 10, Held: 9}
-	if a := advise(&s); len(a) != 3 || a[0].Function != "victim" || a[1].Function != "holder" || a[1].Text != "cap holder by a reservation below the 9 it held" {
+	if a := advise(&s, 3); len(a) != 3 || a[0].Function != "victim" || a[1].Function != "holder" || a[1].Text != "cap holder, which held 9, by reserving up to 3 for it" {
 		t.Errorf("%+v", a)
+	}
+	if a := advise(&s, 0); len(a) != 2 || a[0].Text != "raise the account's limit, which leaves 10 unreserved" || a[1].Function != "holder" {
+		t.Errorf("where nothing can be reserved: %+v", a)
+	}
+	for _, c := range []struct {
+		pool admission.Pool
+		want int
+	}{{admission.Pool{Limit: 1000}, 900}, {admission.Pool{Limit: 1000, Reserved: 300, Provisioned: 600}, 0}, {admission.Pool{Limit: 10}, 0}} {
+		if got := room(c.pool); got != c.want {
+			t.Errorf("room in %+v: %d", c.pool, got)
+		}
 	}
 }
 
