@@ -89,24 +89,34 @@ func busyProvisioned(f *engine.FunctionView) int {
 	return n
 }
 
+// room is how much may be reserved in the account beside what is.
+func room(p admission.Pool) int {
+	b := admission.Budget{Limit: p.Limit, OthersReserved: p.Reserved, OthersProvisioned: p.Provisioned}
+	return b.Unreserved() - b.Floor()
+}
+
 // An advice is a change of a limit that would have avoided a throttle, and where to make it.
 type advice struct {
 	Text     string
 	Function string // whose page has the control; empty: it is not on a page
 }
 
-// advise says what to change so that a starving does not come back.
-func advise(s *engine.Starving) []advice {
+// advise says what to change so that a starving does not come back. room is how much can be
+// reserved now.
+func advise(s *engine.Starving, room int) []advice {
 	shared := s.Holder != "" && s.Holder != s.Victim
 	switch s.Limit {
 	case admission.AccountConcurrency.String():
-		all := advice{Text: fmt.Sprintf("raise the account's limit: %d is what is left unreserved", s.Value)}
-		if !shared {
+		all := advice{Text: fmt.Sprintf("raise the account's limit, which leaves %d unreserved", s.Value)}
+		switch {
+		case !shared:
 			return []advice{{Text: "it filled the unreserved concurrency itself: slow down what calls it"}, all}
+		case room <= 0:
+			return []advice{all, {"stop " + s.Holder + " for now: nothing can be reserved, since the rest must stay unreserved", s.Holder}}
 		}
 		return []advice{
-			{"reserve concurrency for " + s.Victim, s.Victim},
-			{fmt.Sprintf("cap %s by a reservation below the %d it held", s.Holder, s.Held), s.Holder},
+			{fmt.Sprintf("reserve concurrency for %s, up to %d", s.Victim, room), s.Victim},
+			{fmt.Sprintf("cap %s, which held %d, by reserving up to %d for it", s.Holder, s.Held, room), s.Holder},
 			all,
 		}
 	case admission.ReservedConcurrency.String():

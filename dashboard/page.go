@@ -104,7 +104,7 @@ func starvings(v *engine.View, function string) []starving {
 	var all []starving
 	for _, s := range v.Starvings {
 		if function == "" || function == s.Victim || function == s.Holder {
-			all = append(all, starving{s, v.At.Sub(s.At) < goesOn, advise(&s)})
+			all = append(all, starving{s, v.At.Sub(s.At) < goesOn, advise(&s, room(v.Pool))})
 		}
 	}
 	return first(all, maxStarvings)

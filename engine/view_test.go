@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/store"
 )
@@ -182,5 +183,20 @@ func TestAsyncDepth(t *testing.T) {
 	e.Close()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// BenchmarkCounting is what counting adds to an invocation, under the lock that it takes anyway.
+func BenchmarkCounting(b *testing.B) {
+	p := &pool{engine: &Engine{began: time.Now()}}
+	t := new(tally)
+	s := &slot{boot: &boot{tally: t}}
+	x := &admission.Effect{Do: admission.Grant}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.busy = true
+		p.grantLocked(t, x)
+		p.endLocked(s)
+		t.Durations.add(time.Millisecond)
 	}
 }

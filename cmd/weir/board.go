@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	autoscalingapi "github.com/weir-run/weir/aws/applicationautoscaling"
 	cloudwatchapi "github.com/weir-run/weir/aws/cloudwatch"
 	api "github.com/weir-run/weir/aws/lambda"
 	logsapi "github.com/weir-run/weir/aws/logs"
@@ -25,7 +26,7 @@ func (s *server) openDashboard() error {
 		Engine: s.engine, Catalog: s.store.Catalog(), Version: versionText(),
 		Default: lambda.Scope{Account: defaultAccount, Region: defaultRegion},
 		Reserve: s.reserve, Provision: s.provision,
-		Queues: s.listQueues, Alarms: s.listAlarms, Changes: s.listChanges, Tail: s.tail,
+		Queues: s.listQueues, Alarms: s.listAlarms, Changes: s.listChanges, Activities: s.listActivities, Tail: s.tail,
 		Logger: s.opt.Logger,
 	}
 	if s.opt.Auth != wire.AuthNone {
@@ -40,8 +41,12 @@ func (s *server) openDashboard() error {
 }
 
 // front serves /metrics, which is below no prefix because it never is, and AWS's services. A
-// signed request is meant for a service, such as a bucket of that name.
+// signed request is meant for a service, such as a bucket of that name. Where signatures are not
+// checked, a page in a browser must not be able to call the services.
 func (s *server) front(services http.Handler) http.Handler {
+	if s.opt.Auth == wire.AuthNone {
+		services = http.NewCrossOriginProtection().Handler(services)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/metrics" && r.Method == http.MethodGet && !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-") {
 			s.dashboard(w, r)
@@ -137,6 +142,31 @@ func (s *server) listChanges(scope lambda.Scope) []dashboard.AlarmChange {
 	}
 	return all
 }
+
+// listActivities reads what Application Auto Scaling did. It answers a page at a time, ordered by
+// target, so all of it is read, at most activityPages, and then ordered by time.
+func (s *server) listActivities(scope lambda.Scope) []dashboard.Activity {
+	var all []dashboard.Activity
+	in := &autoscalingapi.DescribeScalingActivitiesRequest{ServiceNamespace: wire.Some("lambda")}
+	for range activityPages {
+		out, err := s.scaling.DescribeScalingActivities(&wire.Call{Scope: scope}, in)
+		if err != nil {
+			s.opt.Logger.Error("list the scaling activities for the dashboard", "error", err)
+			return nil
+		}
+		for _, a := range out.ScalingActivities {
+			all = append(all, dashboard.Activity{At: a.StartTime.V, Resource: a.ResourceId.V, Status: a.StatusCode.V, Description: a.Description.V, Cause: a.Cause.V})
+		}
+		if in.NextToken = out.NextToken; !in.NextToken.OK {
+			break
+		}
+	}
+	slices.SortStableFunc(all, func(a, b dashboard.Activity) int { return b.At.Compare(a.At) })
+	return all
+}
+
+// activityPages bounds how much is read of the activities.
+const activityPages = 20
 
 // tailStreams is how many of a function's log streams are read for its last lines: those of the
 // environments that wrote last.

@@ -24,13 +24,14 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	m := Main{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr}
+	m := Main{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	os.Exit(m.Run(ctx))
 }
 
 // Main is one run of the program. Its fields are all that the program takes from outside.
 type Main struct {
 	Args   []string
+	Stdin  io.Reader // only weir top reads it
 	Stdout io.Writer
 	Stderr io.Writer
 }
@@ -42,6 +43,7 @@ Usage:
 
 	weir demo       show what it does, in half a minute, without set-up
 	weir serve      start a server
+	weir top        show live what a server does
 	weir version    print the version
 
 "weir COMMAND -h" describes a command.
@@ -53,6 +55,7 @@ func (m *Main) Run(ctx context.Context) int {
 	commands := map[string]func(context.Context, []string) error{
 		"serve":   m.serve,
 		"demo":    m.demo,
+		"top":     m.top,
 		"version": m.version,
 	}
 	if len(m.Args) == 0 {

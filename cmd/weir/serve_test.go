@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -116,6 +117,22 @@ func TestCodeURL(t *testing.T) {
 	for _, path := range []string{strings.Repeat("0", 64), "x", "..%2f..%2fetc%2fpasswd"} {
 		if resp, body := get(t, s.url+"/_weir/code/"+path); resp.StatusCode != 404 {
 			t.Errorf("code/%s: %s, %s", path, resp.Status, body)
+		}
+	}
+}
+
+// TestForeignPage is refused: without signatures, a page in a browser could call the API.
+func TestForeignPage(t *testing.T) {
+	s := &server{}
+	h := s.front(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for origin, want := range map[string]int{"": http.StatusNoContent, "https://example.org": http.StatusForbidden} {
+		r := httptest.NewRequest("POST", "http://127.0.0.1:4566/", nil)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("origin %q: %d, want %d", origin, w.Code, want)
 		}
 	}
 }

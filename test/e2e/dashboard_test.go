@@ -56,11 +56,11 @@ func shots(t testing.TB) string {
 const maxShot = 200 << 10
 
 // TestDashboard starves a function and looks whether the dashboard tells: which function did it,
-// when, and what limit to change. The account has 112: 8 reserved for payments, 4 provisioned for
-// search, 100 unreserved.
+// when, and what limit to change. The account has 132: 8 reserved for payments, 4 provisioned for
+// search, 120 unreserved.
 func TestDashboard(t *testing.T) {
 	program, modules := browser(t)
-	s := start(t, "-sandbox", "process", "-account-concurrency", "112", "-log-level", "error")
+	s := start(t, "-sandbox", "process", "-account-concurrency", "132", "-log-level", "error")
 	a := newAccount(s.url)
 	crisis(t, s, a)
 	dir := shots(t)
@@ -120,11 +120,11 @@ func crisis(t testing.TB, s *server, a *account) {
 		}
 	}
 	calls.Go(func() { busy("payments") })
-	for range 100 {
+	for range 120 {
 		calls.Go(func() { busy("batch") })
 	}
 	eventually(t, time.Minute, func() error {
-		if n, err := running(s, a, "batch"); err != nil || n != 100 {
+		if n, err := running(s, a, "batch"); err != nil || n != 120 {
 			return fmt.Errorf("%d of batch run: %w", n, err)
 		}
 		return nil

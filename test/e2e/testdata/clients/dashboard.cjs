@@ -22,7 +22,7 @@ async function shoot(page, name, width) {
 	await page.waitForFunction(() => [...document.querySelectorAll(".chart")].every((c) => c.querySelector("canvas") && c.firstElementChild.offsetWidth <= c.offsetWidth + 1));
 	const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 	assert.ok(wide <= 0, `${name} at ${width}: ${wide} pixels too wide`);
-	await page.screenshot({ path: path.join(SHOTS, `${name}-${width}.png`), fullPage: name === "dashboard" && width > 1000 });
+	await page.screenshot({ path: path.join(SHOTS, `${name}-${width}.png`), ...(name === "dashboard" && width > 1000 && { fullPage: true, clip: { x: 0, y: 0, width, height: 1750 } }) });
 }
 
 async function accessible(browser, address, colorScheme) {
@@ -50,12 +50,12 @@ async function look(browser) {
 	const text = (await starving.innerText()).replace(/\s+/g, " ");
 	assert.match(text, /going on/);
 	assert.match(text, /\d+ throttled, \d\d:\d\d:\d\d–\d\d:\d\d:\d\d UTC/);
-	assert.match(text, /At worst batch held 100 of 100 unreserved/);
-	assert.match(text, /reserve concurrency for checkout; or cap batch by a reservation below the 100 it held; or raise the account's limit/);
+	assert.match(text, /At worst batch held 120 of 120 unreserved/);
+	assert.match(text, /reserve concurrency for checkout, up to 20; or cap batch, which held 120, by reserving up to 20 for it; or raise the account's limit/);
 	console.log("starving:", text.replace(/^.*?To avoid/, "To avoid"));
 
 	await page.waitForFunction((want) => [...document.querySelectorAll("svg.budget svg.part title")].map((e) => e.textContent).join() === want,
-		"reserved for payments: 1 of 8 in use,provisioned for search: 0 of 4 in use,unreserved, in use by batch: 100 of 100 in use");
+		"reserved for payments: 1 of 8 in use,provisioned for search: 0 of 4 in use,unreserved, in use by batch: 120 of 120 in use");
 
 	// It follows: the count of throttles grows without a reload, and does not while paused.
 	const count = async () => Number((await starving.locator("strong").first().innerText()).replace(/,/g, ""));
@@ -77,7 +77,7 @@ async function look(browser) {
 	// The advice leads to the control. What the API refuses is refused here, and said.
 	await page.getByRole("link", { name: /^cap batch/ }).click();
 	await page.waitForURL(/\/f\/batch#controls$/);
-	await page.getByLabel("Concurrent executions").fill("5");
+	await page.getByLabel("Concurrent executions").fill("21");
 	await page.getByRole("button", { name: "Reserve", exact: true }).click();
 	const alert = await page.getByRole("alert").innerText();
 	assert.match(alert, /Not changed: .*below its minimum value of \[100\]/);
