@@ -14,7 +14,7 @@ race: ## the same under the race detector
 
 e2e: ## install AWS's clients and drive the program with them
 	.ci/clients
-	go test -tags e2e -count 1 -timeout 12m ./test/e2e
+	go test -tags e2e -count 1 -timeout 15m ./test/e2e
 
 bench: ## measure, and write BENCHMARKS.md
 	go run ./bench
