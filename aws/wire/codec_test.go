@@ -41,6 +41,19 @@ func TestJSONText(t *testing.T) {
 	}
 }
 
+// TestWholeNumbers writes floats without a fraction so that they are read as floats.
+func TestWholeNumbers(t *testing.T) {
+	for want, v := range map[string]float64{"3.0": 3, "0.0": 0, "-1500.0": -1500, "1e+21": 1e21, "100000000000000000000.0": 1e20, "0.5": 0.5} {
+		s := &sample{Double: Some(v), Single: Some(float32(v))}
+		if got := string(appendJSON(nil, s)); got != `{"Single":`+want+`,"Double":`+want+`}` {
+			t.Errorf("JSON of %v is %s", v, got)
+		}
+		if got := string(appendXML(nil, s)); got != "<Single>"+want+"</Single><Double>"+want+"</Double>" {
+			t.Errorf("XML of %v is %s", v, got)
+		}
+	}
+}
+
 func TestXMLText(t *testing.T) {
 	got := string(appendXML(nil, fullSample()))
 	want := "<Name>naïve &quot;quoted&quot; \\ \n\t\uFFFD &lt;tag&gt; &amp; 😀</Name><On>true</On><Small>-7</Small>" +
@@ -217,7 +230,7 @@ func TestCBORForms(t *testing.T) {
 		{"a long integer for a short one", "a1 65536d616c6c 1b0000000000000007", `{"Small":7}`},
 		{"the smallest Long", "a1 63426967 3b7fffffffffffffff", `{"Big":-9223372036854775808}`},
 		{"a float for an integer", "a1 65536d616c6c fb4010000000000000", `{"Small":4}`},
-		{"an integer for a float", "a1 66446f75626c65 05", `{"Double":5}`},
+		{"an integer for a float", "a1 66446f75626c65 05", `{"Double":5.0}`},
 		{"half precision", "a1 66446f75626c65 f93e00", `{"Double":1.5}`},
 		{"half infinity", "a1 66446f75626c65 f9fc00", `{"Double":"-Infinity"}`},
 		{"half not a number", "a1 66446f75626c65 f97e00", `{"Double":"NaN"}`},

@@ -151,13 +151,18 @@ func specialFloatName(v float64) string {
 }
 
 // appendFloat writes a number with as few digits as it takes, with an exponent only where
-// it would be very long.
+// it would be very long. A whole number has a fraction of zero, as AWS writes it: clients whose
+// language tells integers from floats take it for what it is.
 func appendFloat(b []byte, v float64, bits int) []byte {
-	format := byte('f')
-	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		format = 'e'
+	abs := math.Abs(v)
+	if abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		return strconv.AppendFloat(b, v, 'e', -1, bits)
 	}
-	return strconv.AppendFloat(b, v, format, -1, bits)
+	b = strconv.AppendFloat(b, v, 'f', -1, bits)
+	if abs == math.Trunc(abs) {
+		b = append(b, ".0"...)
+	}
+	return b
 }
 
 const hexDigits = "0123456789abcdef"

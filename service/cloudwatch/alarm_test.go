@@ -210,7 +210,7 @@ func TestAlarmLife(t *testing.T) {
 		t.Errorf("for the metric: %s", got)
 	}
 	r := h.json("DescribeAlarms", `{"AlarmNames":["a0"]}`)
-	const want = `{"CompositeAlarms":[],"MetricAlarms":[{"AlarmName":"a0","AlarmArn":"arn:aws:cloudwatch:us-east-1:111111111111:alarm:a0","AlarmConfigurationUpdatedTimestamp":<time>,"ActionsEnabled":true,"OKActions":[],"AlarmActions":[],"InsufficientDataActions":[],"StateValue":"INSUFFICIENT_DATA","StateReason":"Unchecked: Initial alarm creation","StateUpdatedTimestamp":<time>,"MetricName":"m","Namespace":"n","ExtendedStatistic":"p90","Dimensions":[],"Period":60,"EvaluationPeriods":3,"DatapointsToAlarm":2,"Threshold":1,"ComparisonOperator":"GreaterThanThreshold","TreatMissingData":"notBreaching","StateTransitionedTimestamp":<time>}]}`
+	const want = `{"CompositeAlarms":[],"MetricAlarms":[{"AlarmName":"a0","AlarmArn":"arn:aws:cloudwatch:us-east-1:111111111111:alarm:a0","AlarmConfigurationUpdatedTimestamp":<time>,"ActionsEnabled":true,"OKActions":[],"AlarmActions":[],"InsufficientDataActions":[],"StateValue":"INSUFFICIENT_DATA","StateReason":"Unchecked: Initial alarm creation","StateUpdatedTimestamp":<time>,"MetricName":"m","Namespace":"n","ExtendedStatistic":"p90","Dimensions":[],"Period":60,"EvaluationPeriods":3,"DatapointsToAlarm":2,"Threshold":1.0,"ComparisonOperator":"GreaterThanThreshold","TreatMissingData":"notBreaching","StateTransitionedTimestamp":<time>}]}`
 	if got := mask(r.body); got != want {
 		t.Errorf("an alarm:\n got %s\nwant %s", got, want)
 	}

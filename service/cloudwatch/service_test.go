@@ -36,14 +36,14 @@ func TestInThreeProtocols(t *testing.T) {
 	}
 	span := "&StartTime=" + at.Format(time.RFC3339) + "&EndTime=" + now.Format(time.RFC3339)
 	r := h.query("Action=GetMetricStatistics&Namespace=app&MetricName=q&Period=60&Statistics.member.1=Sum&Statistics.member.2=Maximum" + span)
-	const want = `<GetMetricStatisticsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><GetMetricStatisticsResult><Label>q</Label><Datapoints><member><Timestamp><time></Timestamp><Sum>12</Sum><Maximum>7</Maximum><Unit>None</Unit></member></Datapoints></GetMetricStatisticsResult><ResponseMetadata><RequestId><uuid></RequestId></ResponseMetadata></GetMetricStatisticsResponse>`
+	const want = `<GetMetricStatisticsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><GetMetricStatisticsResult><Label>q</Label><Datapoints><member><Timestamp><time></Timestamp><Sum>12.0</Sum><Maximum>7.0</Maximum><Unit>None</Unit></member></Datapoints></GetMetricStatisticsResult><ResponseMetadata><RequestId><uuid></RequestId></ResponseMetadata></GetMetricStatisticsResponse>`
 	if got := strings.TrimPrefix(mask(r.body), `<?xml version="1.0" encoding="UTF-8"?>`); strings.TrimSpace(got) != want {
 		t.Errorf("query:\n got %s\nwant %s", got, want)
 	}
 	// JSON 1.0.
 	h.ok("PutMetricData", fmt.Sprintf(`{"Namespace":"app","MetricData":[{"MetricName":"j","Timestamp":%d,"Values":[1,2],"Counts":[3,1],"Unit":"Count"}]}`, at.Unix()))
 	r = h.json("GetMetricStatistics", fmt.Sprintf(`{"Namespace":"app","MetricName":"j","Period":60,"Statistics":["SampleCount","Average"],"ExtendedStatistics":["p50"],"StartTime":%d,"EndTime":%d}`, at.Unix(), now.Unix()))
-	if got := mask(r.body); got != `{"Label":"j","Datapoints":[{"Timestamp":<time>,"SampleCount":4,"Average":1.25,"Unit":"Count","ExtendedStatistics":{"p50":1}}]}` {
+	if got := mask(r.body); got != `{"Label":"j","Datapoints":[{"Timestamp":<time>,"SampleCount":4.0,"Average":1.25,"Unit":"Count","ExtendedStatistics":{"p50":1.0}}]}` {
 		t.Errorf("JSON: %s", got)
 	}
 	// The Go SDK: CBOR.
