@@ -108,7 +108,8 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err := s.openHost(mux, keys); err != nil {
 		return nil, err
 	}
-	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
+	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Recorder: &s.recorder, Logger: opt.Logger})
+	s.closers = append(s.closers, func(context.Context) error { s.queues.Close(); return nil })
 	ready := make(chan struct{}) // closed when there are topics
 	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
@@ -129,7 +130,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil
 	})
 	s.sns, err = snsservice.Open(snsservice.Options{
-		Store: s.store, URL: s.url, Logger: opt.Logger,
+		Store: s.store, URL: s.url, Recorder: &s.recorder, Logger: opt.Logger,
 		Targets: snsservice.Targets{Queue: s.sendToQueue, Function: s.enqueue},
 	})
 	if err != nil {
