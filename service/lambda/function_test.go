@@ -90,7 +90,6 @@ func TestCreateFunctionRefusals(t *testing.T) {
 		create("image", more(`,"PackageType":"Image"`), 400, parameter, user("weir does not support container images; create the function from a zip.")),
 		create("VPC", more(`,"VpcConfig":{"SubnetIds":["subnet-1"]}`), 400, parameter, user("weir does not support the parameter VpcConfig of CreateFunction.")),
 		create("layers", more(`,"Layers":["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]`), 400, parameter, user("weir does not support the parameter Layers of CreateFunction.")),
-		create("active tracing", more(`,"TracingConfig":{"Mode":"Active"}`), 400, parameter, user("weir does not support the parameter TracingConfig of CreateFunction.")),
 		create("log level without JSON", more(`,"LoggingConfig":{"ApplicationLogLevel":"WARN"}`), 400, parameter, user("Log Level is not supported when Log Format is set to \"Text\". Remove log level from your request or change the LogFormat to \"JSON\" and try again.")),
 		create("long name", strings.Replace(createBody("g", ""), `"g"`, `"`+strings.Repeat("n", 65)+`"`, 1), 400, parameter, plain("1 validation error detected: Value '"+strings.Repeat("n", 65)+"' at 'functionName' failed to satisfy constraint: Member must have length less than or equal to 64")),
 	}[:])
