@@ -38,7 +38,7 @@ const (
 // would have added a lineage: nobody has decided whether it is sampled.
 func isNew(trace string) bool {
 	const root, parent = len("Root="), len("Root=") + rootLen + len(";Parent=")
-	return len(trace) == newTraceLen && isUnborn(trace[root:root+rootLen], trace[parent:parent+16])
+	return len(trace) == newTraceLen && trace[newTraceLen-1] == '0' && isUnborn(trace[root:root+rootLen], trace[parent:parent+16])
 }
 
 // isUnborn reports whether a parent is the one that NewTrace has made up.

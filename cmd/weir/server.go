@@ -26,6 +26,7 @@ import (
 	logsservice "github.com/weir-run/weir/service/logs"
 	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
+	xrayservice "github.com/weir-run/weir/service/xray"
 	"github.com/weir-run/weir/store"
 	"github.com/weir-run/weir/store/logs"
 )
@@ -40,6 +41,7 @@ type serverOptions struct {
 	Credentials map[string]wire.Credential
 	MaxLogBytes int64  // of all log groups
 	Source      string // endpoint of the queues that event source mappings poll; empty: weir's own
+	OTLP        string // endpoint that gets traces by OTLP/HTTP; empty: none
 	Logger      *slog.Logger
 }
 
@@ -56,6 +58,7 @@ type server struct {
 	queues   *sqsservice.Service
 	sns      *snsservice.Service
 	metrics  *cloudwatchservice.Service
+	traces   *xrayservice.Service
 	recorder store.Recorder
 	http     *http.Server
 	failed   chan error // of http, at most one
@@ -105,6 +108,11 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err := s.openLogs(opened); err != nil {
 		return nil, err
 	}
+	s.traces, err = xrayservice.Open(xrayservice.Options{OTLP: opt.OTLP, Logger: opt.Logger})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func(context.Context) error { s.traces.Close(); return nil })
 	if err := s.openHost(mux, keys); err != nil {
 		return nil, err
 	}
@@ -117,6 +125,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		Start:    func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
 		Targets:  s.destinations(ready),
 		Recorder: &s.recorder,
+		Trace:    s.traces.Trace,
 		Source:   s.source(polling),
 	})
 	if err != nil {
@@ -185,7 +194,7 @@ func (s *server) openLogs(opened <-chan struct{}) (err error) {
 func (s *server) openHost(mux *wire.Mux, keys func(lambda.Scope) (string, string, string)) (err error) {
 	s.host, err = environment.Open(environment.Options{
 		Sandboxes: s.driver, Dir: filepath.Join(s.opt.Data, "runtime"), OpenLog: s.logs.OpenLog,
-		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: s.opt.Egress, Logger: s.opt.Logger,
+		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Tracing: s.tracing(), Egress: s.opt.Egress, Logger: s.opt.Logger,
 	})
 	return err
 }
@@ -199,6 +208,15 @@ func (s *server) endpointURL() string {
 	return "http://" + sandbox.EndpointAddr
 }
 
+// tracing returns where functions find X-Ray's daemon, which listens on the loopback device: a
+// sandbox with a network of its own does not reach it.
+func (s *server) tracing() func(lambda.Scope) (string, error) {
+	if s.report.Mechanism != sandbox.Process {
+		return nil
+	}
+	return s.traces.DaemonAddress
+}
+
 // register adds the services: those that weir implements, and the names of all others.
 func (s *server) register(mux *wire.Mux) {
 	lambdaservice.New(lambdaservice.Options{
@@ -209,6 +227,7 @@ func (s *server) register(mux *wire.Mux) {
 	s.queues.Register(mux)
 	s.sns.Register(mux)
 	s.metrics.Register(mux)
+	s.traces.Register(mux)
 	catalog.Register(mux)
 }
 
