@@ -47,6 +47,25 @@ func TestCreateFunctionSettings(t *testing.T) {
 	}
 }
 
+// A function traces actively when it is told so, until it is told otherwise.
+func TestTracingConfig(t *testing.T) {
+	h := newHarness(t)
+	h.create("f", `,"TracingConfig":{"Mode":"Active"}`)
+	for _, row := range []struct{ given, want string }{
+		{`{}`, "map[Mode:Active]"}, {`{"TracingConfig":{}}`, "map[Mode:Active]"}, {`{"TracingConfig":{"Mode":"PassThrough"}}`, "map[Mode:PassThrough]"},
+		{`{"Description":"d"}`, "map[Mode:PassThrough]"}, {`{"TracingConfig":{"Mode":"Active"}}`, "map[Mode:Active]"},
+	} {
+		h.settled("f")
+		h.ok("PUT", "/2015-03-31/functions/f/configuration", row.given)
+		if got := fmt.Sprint(h.ok("GET", "/2015-03-31/functions/f/configuration", "")["TracingConfig"]); got != row.want {
+			t.Errorf("after %s: %s, want %s", row.given, got, row.want)
+		}
+	}
+	if r := h.do("PUT", "/2015-03-31/functions/f/configuration", `{"TracingConfig":{"Mode":"Sometimes"}}`); r.status != 400 {
+		t.Errorf("an unknown mode: %d", r.status)
+	}
+}
+
 // The levels belong to the format JSON and go with it; what is not given stays.
 func TestLoggingConfig(t *testing.T) {
 	h := newHarness(t)

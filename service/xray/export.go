@@ -89,7 +89,7 @@ func (x *exporter) run() {
 	}
 }
 
-// flush sends everything that is queued.
+// flush sends everything that is queued; while the exporter closes, until the endpoint fails.
 func (x *exporter) flush() {
 	for {
 		var batch []scopedSpan
@@ -101,6 +101,9 @@ func (x *exporter) flush() {
 		}
 		if err := x.send(batch); err != nil {
 			x.log.Warn("spans were not exported", "spans", len(batch), "error", err)
+			if x.ctx.Err() != nil {
+				return
+			}
 		}
 		x.mu.Lock()
 		dropped := x.mu.dropped
