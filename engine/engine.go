@@ -38,6 +38,10 @@ type Options struct {
 	// Nil: there are no queues.
 	Source func(arn string) (Source, error)
 
+	// Trace is told of every sampled invocation when it has ended, before its caller is. Nil:
+	// no invocation is sampled here.
+	Trace func(*Traced)
+
 	// Recorder gathers the metrics of AWS/Lambda. Nil: nothing is recorded.
 	Recorder *store.Recorder
 

@@ -44,6 +44,9 @@ type Grant struct {
 	tally       *tally
 	meter       *store.Group
 	at          lambda.Instant // when it was granted
+	arrived     lambda.Instant
+	active      bool // the version traces actively
+	verdict     byte // about sampling, of the caller; see verdict
 }
 
 // Version is the version that runs: $LATEST or a number.
@@ -60,6 +63,7 @@ func (g *Grant) Cold() string {
 // Run runs the invocation. An answer that the function streams is written to w, if w is not
 // nil; see environment.Environment.InvokeStream.
 func (g *Grant) Run(w lambda.Response) lambda.Outcome {
+	traced := g.begin()
 	var out lambda.Outcome
 	if w == nil {
 		out = g.environment.Invoke(g.inv)
@@ -76,25 +80,31 @@ func (g *Grant) Run(w lambda.Response) lambda.Outcome {
 	if out.Cold {
 		out.Why = g.Cold()
 	}
+	if traced != nil {
+		g.end(traced, &out)
+	}
 	return out
 }
 
 // Admit is the first half of Invoke: it gets an environment for the invocation.
 func (e *Engine) Admit(ctx context.Context, inv *lambda.Invocation) (Grant, error) {
+	verdict := verdict(inv.TraceID)
 	if err := e.hop(inv); err != nil {
 		return Grant{}, err
 	}
-	return e.pool(inv.Scope).arrive(ctx, inv)
+	return e.pool(inv.Scope).arrive(ctx, inv, verdict)
 }
 
 // Enqueue accepts an asynchronous invocation: when it returns, the event is durable. It
 // returns a *lambda.Error if there is nothing to invoke.
 func (e *Engine) Enqueue(ctx context.Context, inv *lambda.Invocation) error {
-	if p := e.pool(inv.Scope); !p.knows(inv) {
+	p := e.pool(inv.Scope)
+	if !p.knows(inv) {
 		if err := p.missing(inv); err != nil {
 			return err
 		}
 	}
+	p.decide(inv)
 	return e.async.enqueue(ctx, inv)
 }
 
@@ -124,7 +134,7 @@ func isCode(err error, code string) bool {
 }
 
 // arrive asks the machine for an environment and waits for it.
-func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (Grant, error) {
+func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation, verdict byte) (Grant, error) {
 	p.mu.Lock()
 	if p.mu.closed {
 		p.mu.Unlock()
@@ -136,11 +146,12 @@ func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (Grant, error
 		if err := p.missing(inv); err != nil {
 			return Grant{}, err
 		}
-		return p.arrive(ctx, inv)
+		return p.arrive(ctx, inv, verdict)
 	}
 	p.mu.last++
 	id := p.mu.last
-	p.mu.effects = p.mu.machine.Step(p.engine.now(), arrival(id, target, inv), p.mu.effects[:0])
+	arrived := p.engine.now()
+	p.mu.effects = p.mu.machine.Step(arrived, arrival(id, target, inv), p.mu.effects[:0])
 	var answer admission.Effect
 	for i := range p.mu.effects {
 		if x := &p.mu.effects[i]; x.Invocation == id {
@@ -157,13 +168,18 @@ func (p *pool) arrive(ctx context.Context, inv *lambda.Invocation) (Grant, error
 	}
 	g, ok := p.grantedLocked(inv, &answer)
 	p.mu.Unlock()
+	var err error
 	switch {
 	case wait != nil:
-		return p.await(ctx, inv, id, wait)
-	case ok:
-		return g, nil
+		g, err = p.await(ctx, inv, id, wait)
+	case !ok:
+		err = p.refusal(inv, &answer)
 	}
-	return g, p.refusal(inv, &answer)
+	g.arrived, g.verdict = arrived, verdict
+	if err != nil && verdict != '0' {
+		p.traceRefused(inv, verdict, err)
+	}
+	return g, err
 }
 
 func arrival(id admission.InvocationID, t admission.Target, inv *lambda.Invocation) admission.Input {
@@ -232,7 +248,10 @@ func (p *pool) grantedLocked(inv *lambda.Invocation, answer *admission.Effect) (
 	}
 	version := s.boot.version.Number
 	meter := p.meterLocked(s.boot.tally, inv.Qualifier, version)
-	return Grant{p, inv, *answer, s.environment, version, s.boot.tally, meter, p.engine.now()}, true
+	return Grant{
+		pool: p, inv: inv, effect: *answer, environment: s.environment, version: version, tally: s.boot.tally, meter: meter,
+		at: p.engine.now(), active: s.boot.version.TracesActive,
+	}, true
 }
 
 // refusal turns the answer to an arrival into its error.

@@ -134,7 +134,7 @@ func mapRecorded(t *testing.T, s *store.Store, h *house, p *pail, m lambda.Event
 	t.Helper()
 	e, err := Open(Options{
 		Recorder: r,
-		Store: s, Start: h.start, Logger: slog.New(slog.DiscardHandler),
+		Store:    s, Start: h.start, Logger: slog.New(slog.DiscardHandler),
 		Account: admission.Account{Limit: 1000, IdleTimeout: time.Hour, MaxAge: 24 * time.Hour},
 		Source:  func(string) (Source, error) { return p, nil },
 	})

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/admission"
@@ -14,6 +15,8 @@ type pool struct {
 	scope  lambda.Scope
 	timer  *time.Timer
 	quiet  quiet
+
+	sampled atomic.Int64 // the last second, since 1970, of which an invocation was sampled
 
 	mu struct {
 		sync.Mutex

@@ -32,6 +32,10 @@ type Options struct {
 	// Credentials returns what a function in a scope signs its calls with; nil: none.
 	Credentials func(lambda.Scope) (keyID, secret, token string)
 
+	// Tracing returns where the functions of a scope find a daemon of X-Ray, as host and port of
+	// UDP; nil: there is none, and AWS_XRAY_DAEMON_ADDRESS is not set.
+	Tracing func(lambda.Scope) (string, error)
+
 	Egress sandbox.Egress // of every sandbox; if empty, the driver's default
 
 	// FreezeAfter is how long an environment stays idle before it is frozen; 0 is 100 ms. The

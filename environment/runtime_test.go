@@ -137,6 +137,7 @@ func TestVariables(t *testing.T) {
 	h := &Host{opt: Options{
 		EndpointURL: "http://127.0.0.1:4566",
 		Credentials: func(s lambda.Scope) (string, string, string) { return "AKID" + s.Account, "secret", "token" },
+		Tracing:     func(lambda.Scope) (string, error) { return "169.254.100.1:2000", nil },
 	}}
 	python := `AWS_ACCESS_KEY_ID=AKID123456789012
 AWS_DEFAULT_REGION=us-east-1

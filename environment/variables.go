@@ -52,6 +52,7 @@ func (h *Host) variables(spec Spec, r Runtime, group, stream string) []string {
 		vars["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + r.ID
 	}
 	vars["AWS_ENDPOINT_URL"] = h.opt.EndpointURL
+	h.addDaemon(vars, spec.Scope)
 	for name, value := range v.Environment {
 		if !reserved[name] {
 			vars[name] = value
@@ -82,13 +83,24 @@ func (h *Host) variables(spec Spec, r Runtime, group, stream string) []string {
 	return list
 }
 
+// addDaemon says where the daemon of X-Ray is.
+func (h *Host) addDaemon(vars map[string]string, s lambda.Scope) {
+	if h.opt.Tracing == nil {
+		return
+	}
+	address, err := h.opt.Tracing(s)
+	if err != nil {
+		h.opt.Logger.Warn("functions cannot send traces", "scope", s.String(), "error", err)
+		return
+	}
+	vars["AWS_XRAY_DAEMON_ADDRESS"] = address
+	vars["_AWS_XRAY_DAEMON_ADDRESS"], vars["_AWS_XRAY_DAEMON_PORT"], _ = strings.Cut(address, ":")
+}
+
 // commonVariables are those that depend on the runtime alone; a user's value replaces them.
 func commonVariables(r Runtime) map[string]string {
 	vars := map[string]string{
 		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.100.1:2000",
-		"_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
-		"_AWS_XRAY_DAEMON_PORT":    "2000",
 		"LANG":                     "en_US.UTF-8",
 		"PATH":                     "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
 		"LD_LIBRARY_PATH":          "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",

@@ -32,6 +32,7 @@ type Version struct {
 	AppLogLevel  LogLevel          `json:",omitzero"` // least level of what the function logs; with LogJSON only
 	SysLogLevel  LogLevel          `json:",omitzero"` // of what Lambda logs; with LogJSON only
 	DeadLetter   string            `json:",omitzero"` // ARN of the queue or topic for events that failed, or empty
+	TracesActive bool              `json:",omitzero"` // TracingConfig.Mode is Active: it decides whether a new trace is sampled
 	Code         Code              `json:",omitzero"`
 
 	// Generation counts the changes of code or configuration of $LATEST. Execution

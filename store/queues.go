@@ -119,6 +119,17 @@ func (x *Queues) List(s lambda.Scope, prefix, after string, f func(*Queue) bool)
 	})
 }
 
+// All returns the queues of all scopes, in no order.
+func (x *Queues) All() []*Queue {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	all := make([]*Queue, 0, len(x.mu.queues))
+	for _, q := range x.mu.queues {
+		all = append(all, q)
+	}
+	return all
+}
+
 // Update changes the configuration of a queue by what f makes of a copy. An error of f
 // changes nothing and is returned as it is.
 func (x *Queues) Update(ctx context.Context, q *Queue, f func(*QueueConfig) error) error {
@@ -187,13 +198,7 @@ func (x *Queues) unlock() { <-x.changing }
 
 // look drops what is too old, in all queues.
 func (x *Queues) look() {
-	x.mu.RLock()
-	all := make([]*Queue, 0, len(x.mu.queues))
-	for _, q := range x.mu.queues {
-		all = append(all, q)
-	}
-	x.mu.RUnlock()
-	for _, q := range all {
+	for _, q := range x.All() {
 		q.look()
 	}
 	x.mu.Lock()

@@ -39,6 +39,7 @@ func (m *Main) serve(ctx context.Context, args []string) error {
 	auth := f.String("auth", "none", "signatures of requests: none (any is accepted) or sigv4 (checked)")
 	credentials := f.String("credentials", "", "`file` of access keys for -auth sigv4: a key id and a secret on each line")
 	logLimit := f.Int("log-disk", defaultLogDisk, "`MiB` of disk space for what functions log; the oldest goes first")
+	otlp := f.String("otlp-endpoint", "", "`URL` that gets sampled traces by OTLP/HTTP, such as http://localhost:4318; default: nobody")
 	level := f.String("log-level", "info", "least level that is logged: debug, info, warn or error")
 	if err := parse(f, args); err != nil {
 		return err
@@ -51,7 +52,7 @@ func (m *Main) serve(ctx context.Context, args []string) error {
 		return usageError{fmt.Errorf("log disk space of %d MiB is less than %d", *logLimit, minLogDisk)}
 	}
 	opt.MaxLogBytes = int64(*logLimit) << 20
-	opt.Source = *source
+	opt.Source, opt.OTLP = *source, *otlp
 	var logLevel slog.Level
 	if err := logLevel.UnmarshalText([]byte(*level)); err != nil {
 		return usageError{fmt.Errorf("log level %q is none of debug, info, warn, error", *level)}

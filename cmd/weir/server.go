@@ -31,6 +31,7 @@ import (
 	quotasservice "github.com/weir-run/weir/service/quotas"
 	snsservice "github.com/weir-run/weir/service/sns"
 	sqsservice "github.com/weir-run/weir/service/sqs"
+	xrayservice "github.com/weir-run/weir/service/xray"
 	"github.com/weir-run/weir/store"
 	"github.com/weir-run/weir/store/logs"
 )
@@ -45,6 +46,7 @@ type serverOptions struct {
 	Credentials map[string]wire.Credential
 	MaxLogBytes int64  // of all log groups
 	Source      string // endpoint of the queues that event source mappings poll; empty: weir's own
+	OTLP        string // endpoint that gets traces by OTLP/HTTP; empty: none
 	Logger      *slog.Logger
 }
 
@@ -61,6 +63,7 @@ type server struct {
 	queues    *sqsservice.Service
 	sns       *snsservice.Service
 	metrics   *cloudwatchservice.Service
+	traces    *xrayservice.Service
 	functions *lambdaservice.Service
 	scaling   *autoscalingservice.Service
 	recorder  store.Recorder
@@ -113,10 +116,16 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err := s.openLogs(opened); err != nil {
 		return nil, err
 	}
+	s.traces, err = xrayservice.Open(xrayservice.Options{OTLP: opt.OTLP, Logger: opt.Logger})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func(context.Context) error { s.traces.Close(); return nil })
 	if err := s.openHost(mux, keys); err != nil {
 		return nil, err
 	}
-	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Logger: opt.Logger})
+	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Recorder: &s.recorder, Logger: opt.Logger})
+	s.closers = append(s.closers, func(context.Context) error { s.queues.Close(); return nil })
 	ready := make(chan struct{}) // closed when there are topics
 	polling, stopPolling := context.WithCancel(context.Background())
 	s.engine, err = engine.Open(engine.Options{
@@ -124,6 +133,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		Start:    func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
 		Targets:  s.destinations(ready),
 		Recorder: &s.recorder,
+		Trace:    s.traces.Trace,
 		Source:   s.source(polling),
 	})
 	if err != nil {
@@ -137,7 +147,7 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 		return nil
 	})
 	s.sns, err = snsservice.Open(snsservice.Options{
-		Store: s.store, URL: s.url, Logger: opt.Logger,
+		Store: s.store, URL: s.url, Recorder: &s.recorder, Logger: opt.Logger,
 		Targets: snsservice.Targets{Queue: s.sendToQueue, Function: s.enqueue},
 	})
 	if err != nil {
@@ -192,7 +202,7 @@ func (s *server) openLogs(opened <-chan struct{}) (err error) {
 func (s *server) openHost(mux *wire.Mux, keys func(lambda.Scope) (string, string, string)) (err error) {
 	s.host, err = environment.Open(environment.Options{
 		Sandboxes: s.driver, Dir: filepath.Join(s.opt.Data, "runtime"), OpenLog: s.logs.OpenLog,
-		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Egress: s.opt.Egress, Logger: s.opt.Logger,
+		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Tracing: s.tracing(), Egress: s.opt.Egress, Logger: s.opt.Logger,
 	})
 	return err
 }
@@ -232,6 +242,15 @@ func (s *server) endpointURL() string {
 	return "http://" + sandbox.EndpointAddr
 }
 
+// tracing returns where functions find X-Ray's daemon, which listens on the loopback device: a
+// sandbox with a network of its own does not reach it.
+func (s *server) tracing() func(lambda.Scope) (string, error) {
+	if s.report.Mechanism != sandbox.Process {
+		return nil
+	}
+	return s.traces.DaemonAddress
+}
+
 // register adds the services: those that weir implements, and the names of all others.
 func (s *server) register(mux *wire.Mux) {
 	s.functions.Register(mux)
@@ -241,6 +260,7 @@ func (s *server) register(mux *wire.Mux) {
 	s.queues.Register(mux)
 	s.sns.Register(mux)
 	s.metrics.Register(mux)
+	s.traces.Register(mux)
 	catalog.Register(mux)
 }
 

@@ -121,7 +121,7 @@ func listed(v *lambda.Version, arn string) *api.FunctionConfiguration {
 		LastModified:     wire.Some(v.LastModified.UTC().Format(awsTime)),
 		CodeSha256:       wire.Some(v.Code.SHA256),
 		Version:          wire.Some(v.Number),
-		TracingConfig:    &api.TracingConfigResponse{Mode: wire.Some("PassThrough")},
+		TracingConfig:    &api.TracingConfigResponse{Mode: wire.Some(tracingMode(v))},
 		RevisionId:       wire.Some(v.RevisionID),
 		PackageType:      wire.Some("Zip"),
 		Architectures:    []string{v.Architecture},

@@ -23,7 +23,7 @@ func (s *Service) CreateFunction(c *wire.Call, in *api.CreateFunctionRequest) (*
 	v, err := s.applied(newVersion(t.name, now), settings{
 		runtime: in.Runtime, handler: in.Handler, role: in.Role, description: in.Description,
 		timeout: in.Timeout, memory: in.MemorySize,
-		environment: in.Environment, ephemeral: in.EphemeralStorage, logging: in.LoggingConfig, deadLetter: in.DeadLetterConfig,
+		environment: in.Environment, ephemeral: in.EphemeralStorage, logging: in.LoggingConfig, deadLetter: in.DeadLetterConfig, tracing: in.TracingConfig,
 	})
 	if err != nil {
 		return nil, err
@@ -82,7 +82,6 @@ func newVersion(function string, now time.Time) lambda.Version {
 // creatable refuses what CreateFunction cannot do here, and what AWS would refuse.
 func (s *Service) creatable(c *wire.Call, in *api.CreateFunctionRequest) error {
 	dropDefaultVPC(&in.VpcConfig)
-	dropDefaultTracing(&in.TracingConfig)
 	dropDefaultSnapStart(&in.SnapStart)
 	dropEmpty(&in.KMSKeyArn)
 	dropEmpty(&in.CodeSigningConfigArn)
@@ -92,7 +91,7 @@ func (s *Service) creatable(c *wire.Call, in *api.CreateFunctionRequest) error {
 		return invalid("weir does not support container images; create the function from a zip.")
 	}
 	if err := s.supported(c, in, "FunctionName", "Runtime", "Role", "Handler", "Code", "Description", "Timeout", "MemorySize", "Publish",
-		"PackageType", "Environment", "Tags", "Architectures", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig"); err != nil {
+		"PackageType", "Environment", "Tags", "Architectures", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig", "TracingConfig"); err != nil {
 		return err
 	}
 	if err := s.supportedCode(c, in.Code); err != nil {

@@ -47,6 +47,25 @@ func TestCreateFunctionSettings(t *testing.T) {
 	}
 }
 
+// A function traces actively when it is told so, until it is told otherwise.
+func TestTracingConfig(t *testing.T) {
+	h := newHarness(t)
+	h.create("f", `,"TracingConfig":{"Mode":"Active"}`)
+	for _, row := range []struct{ given, want string }{
+		{`{}`, "map[Mode:Active]"}, {`{"TracingConfig":{}}`, "map[Mode:Active]"}, {`{"TracingConfig":{"Mode":"PassThrough"}}`, "map[Mode:PassThrough]"},
+		{`{"Description":"d"}`, "map[Mode:PassThrough]"}, {`{"TracingConfig":{"Mode":"Active"}}`, "map[Mode:Active]"},
+	} {
+		h.settled("f")
+		h.ok("PUT", "/2015-03-31/functions/f/configuration", row.given)
+		if got := fmt.Sprint(h.ok("GET", "/2015-03-31/functions/f/configuration", "")["TracingConfig"]); got != row.want {
+			t.Errorf("after %s: %s, want %s", row.given, got, row.want)
+		}
+	}
+	if r := h.do("PUT", "/2015-03-31/functions/f/configuration", `{"TracingConfig":{"Mode":"Sometimes"}}`); r.status != 400 {
+		t.Errorf("an unknown mode: %d", r.status)
+	}
+}
+
 // The levels belong to the format JSON and go with it; what is not given stays.
 func TestLoggingConfig(t *testing.T) {
 	h := newHarness(t)
@@ -90,7 +109,6 @@ func TestCreateFunctionRefusals(t *testing.T) {
 		create("image", more(`,"PackageType":"Image"`), 400, parameter, user("weir does not support container images; create the function from a zip.")),
 		create("VPC", more(`,"VpcConfig":{"SubnetIds":["subnet-1"]}`), 400, parameter, user("weir does not support the parameter VpcConfig of CreateFunction.")),
 		create("layers", more(`,"Layers":["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]`), 400, parameter, user("weir does not support the parameter Layers of CreateFunction.")),
-		create("active tracing", more(`,"TracingConfig":{"Mode":"Active"}`), 400, parameter, user("weir does not support the parameter TracingConfig of CreateFunction.")),
 		create("log level without JSON", more(`,"LoggingConfig":{"ApplicationLogLevel":"WARN"}`), 400, parameter, user("Log Level is not supported when Log Format is set to \"Text\". Remove log level from your request or change the LogFormat to \"JSON\" and try again.")),
 		create("long name", strings.Replace(createBody("g", ""), `"g"`, `"`+strings.Repeat("n", 65)+`"`, 1), 400, parameter, plain("1 validation error detected: Value '"+strings.Repeat("n", 65)+"' at 'functionName' failed to satisfy constraint: Member must have length less than or equal to 64")),
 	}[:])

@@ -19,6 +19,7 @@ type settings struct {
 	ephemeral                           *api.EphemeralStorage
 	logging                             *api.LoggingConfig
 	deadLetter                          *api.DeadLetterConfig
+	tracing                             *api.TracingConfig
 }
 
 // applied returns a version with the settings that are given, after checking them.
@@ -45,6 +46,9 @@ func (s *Service) applied(v lambda.Version, set settings) (lambda.Version, error
 			return v, err
 		}
 		v.DeadLetter = set.deadLetter.TargetArn.V
+	}
+	if set.tracing != nil && set.tracing.Mode.OK {
+		v.TracesActive = set.tracing.Mode.V == tracingActive
 	}
 	v.Handler = set.handler.Or(v.Handler)
 	v.Role = set.role.Or(v.Role)
@@ -87,6 +91,19 @@ func loggingConfig(v *lambda.Version) *api.LoggingConfig {
 	return out
 }
 
+// The modes of TracingConfig; the model refuses others.
+const (
+	tracingActive      = "Active"
+	tracingPassThrough = "PassThrough"
+)
+
+func tracingMode(v *lambda.Version) string {
+	if v.TracesActive {
+		return tracingActive
+	}
+	return tracingPassThrough
+}
+
 // checkDeadLetter refuses what cannot be a dead-letter queue; an empty ARN removes it. AWS
 // says of a queue that does not exist what it says of one that the role must not use.
 func (s *Service) checkDeadLetter(arn string) error {
@@ -110,12 +127,6 @@ func (s *Service) checkDeadLetter(arn string) error {
 
 func dropDefaultVPC(p **api.VpcConfig) {
 	if c := *p; c != nil && len(c.SubnetIds) == 0 && len(c.SecurityGroupIds) == 0 {
-		*p = nil
-	}
-}
-
-func dropDefaultTracing(p **api.TracingConfig) {
-	if c := *p; c != nil && c.Mode.Or("PassThrough") == "PassThrough" {
 		*p = nil
 	}
 }

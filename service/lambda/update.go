@@ -50,20 +50,19 @@ func (s *Service) UpdateFunctionConfiguration(c *wire.Call, in *api.UpdateFuncti
 		return nil, err
 	}
 	dropDefaultVPC(&in.VpcConfig)
-	dropDefaultTracing(&in.TracingConfig)
 	dropDefaultSnapStart(&in.SnapStart)
 	dropEmpty(&in.KMSKeyArn)
 	dropEmptyList(&in.Layers)
 	dropEmptyList(&in.FileSystemConfigs)
 	if err := s.supported(c, in, "FunctionName", "Role", "Handler", "Description", "Timeout", "MemorySize", "Environment", "Runtime",
-		"RevisionId", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig"); err != nil {
+		"RevisionId", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig", "TracingConfig"); err != nil {
 		return nil, err
 	}
 	return s.change(t, in.RevisionId, false, false, func(v lambda.Version) (lambda.Version, error) {
 		return s.applied(v, settings{
 			runtime: in.Runtime, handler: in.Handler, role: in.Role, description: in.Description,
 			timeout: in.Timeout, memory: in.MemorySize,
-			environment: in.Environment, ephemeral: in.EphemeralStorage, logging: in.LoggingConfig, deadLetter: in.DeadLetterConfig,
+			environment: in.Environment, ephemeral: in.EphemeralStorage, logging: in.LoggingConfig, deadLetter: in.DeadLetterConfig, tracing: in.TracingConfig,
 		})
 	})
 }

@@ -88,17 +88,32 @@ func (s *Service) attempt(ctx context.Context, d store.Delivery) (time.Duration,
 		return s.deadLetter(ctx, m, t, sub, d, errors.New("the retries are exhausted"), int(d.Attempts)-retries.Retries)
 	}
 	err = s.deliver(ctx, m, t, sub, d, request)
+	if ctx.Err() != nil && err != nil {
+		return 0, true // the server stops
+	}
+	delay, more := retries.delay(int(d.Attempts) + 1)
+	more = more && !isFinal(err)
+	s.measure(m, sub, err, more)
 	if err == nil {
 		return 0, false
 	}
-	if ctx.Err() != nil {
-		return 0, true // the server stops
-	}
 	s.opt.Logger.Debug("a delivery of SNS failed", "subscription", subscriptionName{m.topic(), sub.ID}.arn(), "messageId", m.ID, "attempt", d.Attempts+1, "error", err)
-	if delay, more := retries.delay(int(d.Attempts) + 1); more && !isFinal(err) {
+	if more {
 		return delay, true
 	}
 	return s.deadLetter(ctx, m, t, sub, d, err, 1)
+}
+
+// measure counts an attempt. AWS counts every attempt that fails by http, and by all others
+// the message that is given up.
+func (s *Service) measure(m *message, sub *store.Subscription, err error, more bool) {
+	switch {
+	case m.Confirm != "":
+	case err == nil:
+		s.meter.one(m.topic(), delivered)
+	case !more || strings.HasPrefix(sub.Protocol, "http"):
+		s.meter.one(m.topic(), failed)
+	}
 }
 
 // deadLetter sends what could not be delivered to the subscription's dead-letter queue, if it
@@ -123,9 +138,11 @@ func (s *Service) deadLetter(ctx context.Context, m *message, t *store.Topic, su
 	}
 	switch {
 	case err == nil:
+		s.meter.one(m.topic(), redriven)
 		log.Info("a message of SNS went to the dead-letter queue", "queue", arn, "attempts", d.Attempts+1, "error", cause)
 		return 0, false
 	case try >= deadLetterTry || isFinal(err):
+		s.meter.one(m.topic(), notRedriven)
 		log.Warn("a message of SNS was dropped", "queue", arn, "attempts", d.Attempts+1, "error", errors.Join(cause, err))
 		return 0, false
 	}

@@ -249,11 +249,15 @@ func readAttributes(given map[string]*api.MessageAttributeValue) (map[string]Att
 
 // publish stores a message with its deliveries, and returns its id and sequence number.
 func (s *Service) publish(ctx context.Context, m *message) (string, wire.Opt[string], error) {
-	targets, err := s.receivers(m)
+	targets, filtered, err := s.receivers(m)
 	if err != nil {
 		return "", wire.Opt[string]{}, err
 	}
-	return s.add(ctx, m, targets)
+	id, sequence, err := s.add(ctx, m, targets)
+	if err == nil {
+		s.meter.published(m.topic(), m.size(), filtered)
+	}
+	return id, sequence, err
 }
 
 func (s *Service) add(ctx context.Context, m *message, targets []string) (string, wire.Opt[string], error) {
@@ -310,9 +314,24 @@ func (m *message) target(sub *store.Subscription) string {
 	return name
 }
 
-// receivers returns the confirmed subscriptions whose filter policy a message passes.
-func (s *Service) receivers(m *message) ([]string, error) {
-	var targets []string
+// size is what a message counts: its texts and its attributes.
+func (m *message) size() int {
+	size := len(m.Text)
+	if m.Texts != nil {
+		size = 0
+	}
+	for protocol, text := range m.Texts {
+		size += len(protocol) + len(text)
+	}
+	for name, a := range m.Attributes {
+		size += len(name) + len(a.Type) + len(a.Value)
+	}
+	return size
+}
+
+// receivers returns the confirmed subscriptions whose filter policy a message passes, and how
+// many there are whose it does not.
+func (s *Service) receivers(m *message) (targets []string, filtered int, _ error) {
 	var attributes []byte
 	var failed error
 	eachSubscription(s.snapshot(), m.topic(), func(_ string, sub *store.Subscription) bool {
@@ -335,10 +354,12 @@ func (s *Service) receivers(m *message) ([]string, error) {
 		}
 		if p == nil || p.Match(event) {
 			targets = append(targets, m.target(sub))
+		} else {
+			filtered++
 		}
 		return true
 	})
-	return targets, failed
+	return targets, filtered, failed
 }
 
 func attributesEvent(m *message) []byte {

@@ -44,6 +44,9 @@ type Options struct {
 	// the signatures and the links of messages are there.
 	URL string
 
+	// Recorder gathers the metrics of AWS/SNS. Nil: nothing is recorded.
+	Recorder *store.Recorder
+
 	Logger *slog.Logger
 }
 
@@ -53,6 +56,7 @@ type Service struct {
 	opt     Options
 	carrier *carrier
 	signer  *signer
+	meter   *meter
 
 	mu struct {
 		sync.Mutex
@@ -70,7 +74,7 @@ const maxFilters = 10_000
 
 // Open returns the service and takes up the deliveries that an earlier one has left.
 func Open(opt Options) (*Service, error) {
-	s := &Service{opt: opt, signer: &signer{store: opt.Store}}
+	s := &Service{opt: opt, signer: &signer{store: opt.Store}, meter: newMeter(opt.Recorder)}
 	s.mu.filters = make(map[filterKey]*filter.Pattern)
 	s.carrier = newCarrier(s.opt.Store.FanOut(), s.attempt, s.opt.Logger)
 	var left []store.Delivery // none is attempted before all are counted

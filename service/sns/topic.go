@@ -117,7 +117,7 @@ func (s *Service) DeleteTopic(c *wire.Call, in *api.DeleteTopicInput) error {
 	if !ok || n.scope != c.Scope {
 		return invalid("TopicArn")
 	}
-	return s.update(func(tx *store.Tx) error {
+	err := s.update(func(tx *store.Tx) error {
 		store.Topics.Delete(tx, n.scope, n.name)
 		eachSubscription(tx, n, func(name string, _ *store.Subscription) bool {
 			store.Subscriptions.Delete(tx, n.scope, name)
@@ -125,6 +125,10 @@ func (s *Service) DeleteTopic(c *wire.Call, in *api.DeleteTopicInput) error {
 		})
 		return nil
 	})
+	if err == nil {
+		s.meter.forget(n)
+	}
+	return err
 }
 
 // ListTopics answers the topics in the order of their names.

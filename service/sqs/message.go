@@ -40,10 +40,12 @@ func (s *Service) SendMessage(c *wire.Call, in *api.SendMessageRequest) (*api.Se
 	if size := sizeOf(m); size > maximumSize(q.Config()) {
 		return nil, tooLong(maximumSize(q.Config()))
 	}
-	sent, err := q.Send(context.WithoutCancel(c.Context()), []store.Message{*m})
+	messages := []store.Message{*m}
+	sent, err := q.Send(context.WithoutCancel(c.Context()), messages)
 	if err != nil {
 		return nil, visible(err)
 	}
+	s.sent(q, messages)
 	e := sentEntry(q, entry, m, sent[0])
 	return &api.SendMessageResult{
 		MD5OfMessageBody: e.MD5OfMessageBody, MD5OfMessageAttributes: e.MD5OfMessageAttributes,
@@ -96,6 +98,7 @@ func (s *Service) SendMessageBatch(c *wire.Call, in *api.SendMessageBatchRequest
 	if err != nil {
 		return nil, visible(err)
 	}
+	s.sent(q, messages)
 	for i := range messages {
 		out.Successful = append(out.Successful, sentEntry(q, entries[i], &messages[i], sent[i]))
 	}

@@ -53,6 +53,7 @@ func (s *Service) ReceiveMessage(c *wire.Call, in *api.ReceiveMessageRequest) (*
 		cancel()
 		received = <-delivered
 	}
+	s.received(q, len(received))
 	out := &api.ReceiveMessageResult{}
 	for i := range received {
 		out.Messages = append(out.Messages, answer(q, &received[i], system, in.MessageAttributeNames))
@@ -179,6 +180,7 @@ func (s *Service) DeleteMessage(c *wire.Call, in *api.DeleteMessageRequest) erro
 	if err != nil {
 		return visible(err)
 	}
+	s.deleted(q, errs)
 	return receiptError(in.ReceiptHandle.V, 0, errs[0])
 }
 
@@ -199,6 +201,7 @@ func (s *Service) DeleteMessageBatch(c *wire.Call, in *api.DeleteMessageBatchReq
 	if err != nil {
 		return nil, visible(err)
 	}
+	s.deleted(q, errs)
 	out := &api.DeleteMessageBatchResult{}
 	for i, e := range in.Entries {
 		if err := receiptError(e.ReceiptHandle.V, 0, errs[i]); err != nil {

@@ -19,6 +19,10 @@ import (
 // Options are what the service works with.
 type Options struct {
 	Queues *store.Queues
+
+	// Recorder gathers the metrics of AWS/SQS. Nil: nothing is recorded.
+	Recorder *store.Recorder
+
 	Logger *slog.Logger
 }
 
@@ -29,7 +33,8 @@ type Service struct {
 
 	stop    context.Context // done when the service is closed
 	closing context.CancelFunc
-	work    sync.WaitGroup // move tasks
+	work    sync.WaitGroup // move tasks, gauge
+	meters  sync.Map       // *meter by *store.Queue
 
 	mu struct {
 		sync.Mutex
@@ -53,6 +58,9 @@ func New(opt Options) *Service {
 	s.mu.deleted = make(map[queueID]time.Time)
 	s.mu.purged = make(map[queueID]time.Time)
 	s.mu.tasks = make(map[queueID][]*moveTask)
+	if opt.Recorder != nil {
+		s.work.Go(s.gauge)
+	}
 	return s
 }
 
@@ -80,7 +88,10 @@ func (s *Service) Send(ctx context.Context, arn string, m store.Message) error {
 	if size, limit := sizeOf(&m), maximumSize(config); size > limit {
 		return tooLong(limit)
 	}
-	_, err = q.Send(ctx, []store.Message{m})
+	sent := []store.Message{m}
+	if _, err = q.Send(ctx, sent); err == nil {
+		s.sent(q, sent)
+	}
 	return err
 }
 

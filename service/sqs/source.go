@@ -59,6 +59,7 @@ func (x *source) Receive(limit int, deliver func([]engine.SourceMessage, error))
 	}
 	visibility := q.Config().Visibility
 	return q.Receive(store.ReceiveRequest{Max: limit, Wait: maxWait * time.Second, Visibility: visibility}, func(got []store.Received) {
+		x.service.received(q, len(got))
 		messages := make([]engine.SourceMessage, len(got))
 		for i := range got {
 			messages[i] = sourceMessage(q, &got[i], visibility)
@@ -106,6 +107,7 @@ func (x *source) Delete(ctx context.Context, messages []engine.SourceMessage) er
 		receipts[i] = messages[i].Receipt
 	}
 	each, err := q.Delete(ctx, receipts...)
+	x.service.deleted(q, each)
 	for _, one := range each {
 		if one != nil && !errors.Is(one, store.ErrOldReceipt) {
 			err = errors.Join(err, one)
