@@ -80,12 +80,6 @@ func (e *Engine) scaling(r *lambda.EventSourceMapping) delivery.Scaling {
 	return delivery.ScalingToday
 }
 
-func (m *mapping) step(in delivery.MappingInput) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.stepLocked(in)
-}
-
 func (m *mapping) stepLocked(in delivery.MappingInput) {
 	m.mu.effects = m.mu.machine.Step(m.engine.now(), in, m.mu.effects[:0])
 	for _, x := range m.mu.effects {
