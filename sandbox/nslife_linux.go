@@ -39,9 +39,9 @@ func (s *namespaceSandbox) freeze(frozen bool) error {
 func (s *namespaceSandbox) freezeLocked(r *nsRun, frozen bool) error {
 	switch {
 	case !s.d.groups.Has("freezer") && frozen:
-		return sendOrder(r.control, orderStop, nil)
+		return r.tell(orderStop)
 	case !s.d.groups.Has("freezer"):
-		return sendOrder(r.control, orderContinue, nil)
+		return r.tell(orderContinue)
 	case frozen:
 		return s.group.Freeze()
 	}
@@ -57,9 +57,14 @@ func (s *namespaceSandbox) Terminate() error {
 	if s.mu.run == nil || s.mu.run.ended {
 		return nil
 	}
-	err := sendOrder(s.mu.run.control, orderTerminate, nil)
+	return s.mu.run.tell(orderTerminate)
+}
+
+// tell sends an order to a run's first process. One that is ending needs none.
+func (r *nsRun) tell(kind uint32) error {
+	err := sendOrder(r.control, kind, nil)
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, os.ErrClosed) {
-		return nil // it is ending
+		return nil
 	}
 	return err
 }
