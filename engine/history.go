@@ -21,7 +21,7 @@ type Sample struct {
 	Reserved    int // Σ reserved concurrency
 	Provisioned int // Σ provisioned concurrency without a reservation
 	Unreserved  int // what is shared
-	InUse       int // of Unreserved
+	InUse       int // the most of Unreserved that was used at a time in this second
 	Concurrency int // the most invocations that ran at a time in this second
 	Invocations int // in this second, as all that follow
 	Errors      int
@@ -92,10 +92,11 @@ func (p *pool) sample(now time.Time, queued Async) {
 	pool := p.mu.machine.Pool()
 	s := Sample{
 		Time: now.Unix(), Limit: pool.Limit, Reserved: pool.Reserved, Provisioned: pool.Provisioned,
-		Unreserved: pool.Unreserved, InUse: pool.InUse, Queued: queued.Queued, QueueAge: int(queued.Oldest / time.Second),
+		Unreserved: pool.Unreserved, InUse: max(p.mu.inUse, pool.InUse), Queued: queued.Queued, QueueAge: int(queued.Oldest / time.Second),
 		Concurrency: int(p.mu.peak),
 	}
-	p.gaugeLocked(now, pool)
+	p.gaugeLocked(now, &s)
+	p.mu.peak, p.mu.inUse = p.mu.busy, pool.InUse
 	past := &p.mu.past
 	i := past.next
 	past.next = (past.next + 1) % historyLen

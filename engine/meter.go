@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/weir-run/weir/admission"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/metric"
 	"github.com/weir-run/weir/store"
@@ -129,20 +128,18 @@ func (u *use) begin() {
 
 // gaugeLocked records what is measured rather than counted, once a second: the most since the
 // last time. A function or an account to which nothing happened has no datapoint.
-func (p *pool) gaugeLocked(now time.Time, pool admission.Pool) {
+func (p *pool) gaugeLocked(now time.Time, s *Sample) {
 	r := p.engine.opt.Recorder
-	peak := p.mu.peak
-	p.mu.peak = p.mu.busy
-	if r == nil || peak == 0 {
+	if r == nil || s.Concurrency == 0 {
 		return
 	}
 	at := metric.Instant(now.UnixNano())
 	account := func(name string, value int) {
 		r.Record(p.scope, metric.Metric{Namespace: namespace, Name: name}, metric.Count, at, float64(value))
 	}
-	account("ConcurrentExecutions", int(peak))
-	account("UnreservedConcurrentExecutions", pool.InUse)
-	account("ClaimedAccountConcurrency", pool.InUse+pool.Reserved+pool.Provisioned)
+	account("ConcurrentExecutions", s.Concurrency)
+	account("UnreservedConcurrentExecutions", s.InUse)
+	account("ClaimedAccountConcurrency", s.InUse+s.Reserved+s.Provisioned)
 	p.provisionedLocked(at)
 }
 

@@ -33,6 +33,7 @@ type pool struct {
 		tallies   map[string]*tally // by function
 		busy      int32             // invocations running
 		peak      int32             // the most at a time since the last sample
+		inUse     int               // as peak, of unreserved concurrency: environments that boot count too
 		starvings []*starving       // a ring; oldest is its first entry once it is full
 		oldest    int
 		active    []*tally // that something happened to since the last sample, or lately

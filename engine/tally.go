@@ -80,6 +80,7 @@ func (p *pool) grantLocked(t *tally, x *admission.Effect) {
 	t.peak = max(t.peak, t.busy)
 	p.mu.busy++
 	p.mu.peak = max(p.mu.peak, p.mu.busy)
+	p.mu.inUse = max(p.mu.inUse, p.mu.machine.Pool().InUse)
 	if x.IsProvisioned {
 		t.OnProvisioned++
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +80,42 @@ func TestViewTellsWhoStarvedWhom(t *testing.T) {
 		f := e.View(scope).Functions[0]
 		return f.Concurrency == 0 && f.Errors == 3 && f.Environments[0].Idle == 3 && f.Durations.Counts[0] == 3
 	})
+}
+
+// TestSampleKeepsPeaks holds that a second tells what was used in it, not what is used at its end.
+func TestSampleKeepsPeaks(t *testing.T) {
+	var together sync.WaitGroup
+	together.Add(3)
+	h := &house{handler: func(*fake, *lambda.Invocation) lambda.Outcome {
+		together.Done()
+		together.Wait()
+		return lambda.Outcome{}
+	}}
+	e, s := setUp(t, h, 5)
+	create(t, s, "batch")
+	var ended sync.WaitGroup
+	for range 3 {
+		ended.Go(func() {
+			if _, err := e.Invoke(t.Context(), call("batch", "")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ended.Wait()
+	until(t, "nothing runs", func() bool { return e.View(scope).Pool.InUse == 0 })
+	e.sampleAll(time.Now())
+	e.sampleAll(time.Now())
+	samples := e.History(scope, 0).Samples
+	running, used := 0, 0
+	for _, x := range samples {
+		running, used = max(running, x.Concurrency), max(used, x.InUse)
+	}
+	if running != 3 || used != 3 {
+		t.Errorf("at most %d ran and %d of the pool were used, want 3 and 3", running, used)
+	}
+	if last := samples[len(samples)-1]; last.Concurrency != 0 || last.InUse != 0 {
+		t.Errorf("a second without invocations: %+v", last)
+	}
 }
 
 // TestStarvings holds what makes a new one: another cause, or a pause.
