@@ -17,7 +17,7 @@ import (
 // is changed by a design decision, not to make a build pass.
 const floors = `
 	0 lambda
-	1 admission delivery metric schedule filter aws/...
+	1 admission delivery metric schedule filter aws/... front
 	2 sandbox/... store/... cluster
 	3 environment
 	4 engine sim

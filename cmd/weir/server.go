@@ -22,6 +22,7 @@ import (
 	"github.com/weir-run/weir/dashboard"
 	"github.com/weir-run/weir/engine"
 	"github.com/weir-run/weir/environment"
+	"github.com/weir-run/weir/front"
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/sandbox"
 	autoscalingservice "github.com/weir-run/weir/service/autoscaling"
@@ -68,7 +69,7 @@ type server struct {
 	scaling   *autoscalingservice.Service
 	recorder  store.Recorder
 	board     atomic.Pointer[dashboard.Dashboard] // nil until all it shows is open
-	http      *http.Server
+	http      *front.Server
 	failed    chan error // of http, at most one
 	closers   []func(context.Context) error
 }
@@ -160,15 +161,24 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	if err := s.openDashboard(); err != nil {
 		return nil, err
 	}
-	s.http = &http.Server{Handler: s.front(mux), ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug)}
-	s.http.RegisterOnShutdown(s.logs.EndTails)
+	s.serve(l, mux)
+	return s, nil
+}
+
+// serve serves on a listener.
+func (s *server) serve(l net.Listener, mux *wire.Mux) {
+	h := &http.Server{
+		Handler: s.front(mux), ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 1 << 20,
+		ErrorLog: slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
+	}
+	h.RegisterOnShutdown(s.logs.EndTails)
+	s.http = &front.Server{HTTP: h, Short: lambdaservice.IsInvoke}
 	s.closers = append(s.closers, s.http.Shutdown, func(context.Context) error { s.queues.Close(); return nil })
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve: %w", err)
 		}
 	}()
-	return s, nil
 }
 
 // openLogs opens the logs. The functions of subscription filters are invoked by the engine, which

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -18,6 +19,13 @@ import (
 	"github.com/weir-run/weir/environment"
 	"github.com/weir-run/weir/lambda"
 )
+
+// IsInvoke reports whether a POST to a target is an Invoke, which keeps nothing of its request and
+// answers in one piece.
+func IsInvoke(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	return strings.HasPrefix(path, "/2015-03-31/functions/") && strings.HasSuffix(path, "/invocations")
+}
 
 // invoke serves Invoke by itself: it is the hot path, and its payload is the body.
 func (s *Service) invoke(c *wire.Call) error {
