@@ -122,7 +122,7 @@ func TestNodeErrors(t *testing.T) {
 		inLog   string
 		init    bool
 	}{
-		{"app.throws", `{"errorType":"RangeError","errorMessage":"thrown","trace":["RangeError: thrown","    at exports.throws [as handler] (/var/task/app.js:15:38)","    at Runtime.handleOnceNonStreaming (file:///var/runtime/index.mjs:LINE:27)","    at process.processTicksAndRejections (node:internal/process/task_queues:`,
+		{"app.throws", `{"errorType":"RangeError","errorMessage":"thrown","trace":["RangeError: thrown","    at exports.throws [as handler] (/var/task/app.js:15:38)","    at Runtime.handleOnceNonStreaming (file:///var/runtime/index.mjs:LINE:27)"]}`,
 			`	ERROR	Invoke Error 	{"errorType":"RangeError","errorMessage":"thrown","stack":["RangeError: thrown","    at exports.throws [as handler] (/var/task/app.js:15:38)","    at Runtime.handleOnceNonStreaming (file:///var/runtime/index.mjs:`, false},
 		{"app.deep", `{"errorType":"TypeError","errorMessage":"deep\ndown","trace":["TypeError: deep","down","    at inner (/var/task/app.js:2:29)","    at exports.deep [as handler] (/var/task/app.js:16:28)","    at Runtime.handleOnceNonStreaming (file:///var/runtime/index.mjs:LINE:27)"`, "", false},
 		{"app.callbackError", `{"errorType":"Error","errorMessage":"called back","trace":["Error: called back","    at exports.callbackError [as handler] (/var/task/app.js:9:64)"`, "Invoke Error", false},
@@ -144,7 +144,7 @@ func TestNodeErrors(t *testing.T) {
 	}
 	h := hostOn(t, sandbox.Process)
 	needRuntime(t, h, "nodejs20.x")
-	line := lineOf(t, "runtimes/index.mjs", "const result = this.handler(JSON.parse(body.toString()), context")
+	line := lineOf(t, "runtimes/index.mjs", "const result = this.handler(JSON.parse(event), context")
 	for _, tt := range tests {
 		t.Run(tt.handler, func(t *testing.T) {
 			t.Parallel()

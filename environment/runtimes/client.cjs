@@ -1,56 +1,59 @@
 'use strict';
-// The Runtime API's client of weir's Node.js runtime: HTTP over one plain socket.
+// The Runtime API's client of weir's Node.js runtime: HTTP over one plain socket. It reads the
+// answers of weir alone, so it looks for the names of their fields just as weir writes them.
 
 const net = require('net');
 
 const API = '/2018-06-01/runtime';
 const NEXT = `GET ${API}/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n`;
+const NONE = Buffer.alloc(0);
+const ROOM = 64 << 10; // bytes that are read at a time
 
 class Client {
   // The socket keeps the process alive only while an invocation is awaited.
   constructor(address) {
     const [host, port] = address.split(':');
-    this.received = [];
-    this.size = 0;
-    this.waiting = []; // for answers, in order: functions of status, headers and body
-    this.socket = net.connect(Number(port), host);
+    this.received = []; // the pieces of an answer that is not complete
+    this.size = 0; // of them
+    this.needed = 0; // bytes to make it complete, as far as that is known
+    this.waiting = []; // for answers, in order: functions of status, header, bytes, and where the body begins and ends in them
+    // Without the machinery of streams: each function's process compiles that anew.
+    const onread = { buffer: Buffer.allocUnsafeSlow(ROOM), callback: (size, buffer) => this.take(buffer.subarray(0, size)) };
+    this.socket = net.connect({ host, port: Number(port), onread });
     this.socket.setNoDelay(true);
-    this.socket.on('data', (data) => this.take(data));
     this.socket.on('error', () => process.exit(0)); // the environment is gone
     this.socket.on('close', () => process.exit(0));
   }
 
+  // take handles what has arrived; it is overwritten by what arrives next.
   take(data) {
-    this.received.push(data);
-    this.size += data.length;
-    while (this.size > 0 && this.parse());
+    if (this.size > 0) {
+      this.received.push(Buffer.from(data));
+      this.size += data.length;
+      if (this.size < this.needed) return true;
+      data = Buffer.concat(this.received, this.size);
+    }
+    let used;
+    while (data.length > 0 && (used = this.parse(data)) > 0) data = used === data.length ? NONE : data.subarray(used);
+    this.received = data.length > 0 ? [Buffer.from(data)] : [];
+    this.size = data.length;
+    return true;
   }
 
-  // parse handles one answer if it is complete.
-  parse() {
-    if (this.size < this.needed) return false;
-    let data = this.received.length === 1 ? this.received[0] : Buffer.concat(this.received, this.size);
-    const end = data.indexOf('\r\n\r\n');
-    if (end < 0) {
-      this.received = [data];
-      return false;
-    }
-    const head = data.latin1Slice(0, end);
-    const match = /\r\ncontent-length: (\d+)/i.exec(head);
-    const total = end + 4 + (match ? Number(match[1]) : 0);
-    if (data.length < total) {
-      this.received = [data];
-      this.needed = total;
-      return false;
-    }
-    const body = data.subarray(end + 4, total);
-    data = data.subarray(total);
-    this.received = data.length ? [data] : [];
-    this.size = data.length;
+  // parse handles the first answer and returns its length, or 0 if it is not complete.
+  parse(data) {
     this.needed = 0;
+    const end = data.indexOf('\r\n\r\n');
+    if (end < 0) return 0;
+    const head = data.latin1Slice(0, end);
+    const total = end + 4 + Number(field(head, '\r\nContent-Length: ') || 0);
+    if (data.length < total) {
+      this.needed = total;
+      return 0;
+    }
     const then = this.waiting.shift();
-    if (then) then(Number(head.slice(9, 12)), head, body);
-    return true;
+    if (then) then(Number(head.slice(9, 12)), head, data, end + 4, total);
+    return total;
   }
 
   send(message, then) {
@@ -58,34 +61,32 @@ class Client {
     this.socket.write(message);
   }
 
-  // next asks for an invocation, behind an answer to the one before, in one write. It returns a
-  // promise for the invocation's headers and event.
-  next(answer) {
-    if (answer) {
-      this.waiting.push((status) => {
-        if (status === 202) return;
-        const what = 'Failed to post handler success response';
-        process.stdout.write(`[ERROR] [${Date.now()}] LAMBDA_RUNTIME ${what}. Http response code: ${status}.\n`);
-      });
-    }
+  // next asks for an invocation, behind an answer to the one before, in one write. The function
+  // gets the invocation's header and event.
+  next(answer, then) {
+    if (answer) this.waiting.push(accepted);
+    this.waiting.push((_status, head, data, from, to) => {
+      this.socket.unref();
+      then(head, data.utf8Slice(from, to));
+    });
     this.socket.ref();
     this.socket.write(answer ? answer + NEXT : NEXT);
-    return new Promise((resolve) => {
-      this.waiting.push((status, head, body) => {
-        this.socket.unref();
-        resolve({ headers: parseHeaders(head), body });
-      });
-    });
   }
 }
 
-function parseHeaders(head) {
-  const headers = {};
-  for (const line of head.split('\r\n').slice(1)) {
-    const colon = line.indexOf(': ');
-    headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 2);
-  }
-  return headers;
+function accepted(status) {
+  if (status === 202) return;
+  const what = 'Failed to post handler success response';
+  process.stdout.write(`[ERROR] [${Date.now()}] LAMBDA_RUNTIME ${what}. Http response code: ${status}.\n`);
+}
+
+// field returns the value of a header's field; its name comes with a line end before and a colon behind.
+function field(head, name) {
+  const at = head.indexOf(name);
+  if (at < 0) return undefined;
+  const from = at + name.length;
+  const to = head.indexOf('\r\n', from);
+  return head.slice(from, to < 0 ? undefined : to);
 }
 
 function post(target, body, errorType) {
@@ -96,4 +97,4 @@ function post(target, body, errorType) {
   );
 }
 
-module.exports = { Client, post };
+module.exports = { Client, field, post };

@@ -12,7 +12,7 @@ const net = require('net');
 const fs = require('fs');
 const path = require('path');
 const util = require('util');
-const { Client, post } = require('./client.cjs');
+const { Client, field, post } = require('./client.cjs');
 const {
   REQUEST_ID,
   ImportModuleError,
@@ -34,6 +34,13 @@ const {
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 const BEFORE_EXIT = Symbol.for('aws.lambda.beforeExit');
+
+// Fields of an invocation's header.
+const ID = '\r\nLambda-Runtime-Aws-Request-Id: ';
+const TRACE = '\r\nLambda-Runtime-Trace-Id: ';
+const DEADLINE = '\r\nLambda-Runtime-Deadline-Ms: ';
+const ARN = '\r\nLambda-Runtime-Invoked-Function-Arn: ';
+const CLIENT_CONTEXT = '\r\nLambda-Runtime-Client-Context: ';
 
 const NODE_EXIT =
   'The Lambda runtime client detected an unexpected Node.js exit code. ' +
@@ -188,7 +195,8 @@ class Runtime {
     this.handler = handler;
     this.modern = modern;
     this.streaming = isStreaming(handler);
-    this.handleOnce = this.streaming ? this.handleOnceStreaming : this.handleOnceNonStreaming;
+    const once = this.streaming ? this.handleOnceStreaming : this.handleOnceNonStreaming;
+    this.handleOnce = once.bind(this);
     const env = process.env;
     this.function = {
       functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
@@ -208,7 +216,7 @@ class Runtime {
     setImmediate(() => {
       if (this.dying) return;
       this.answer = undefined;
-      this.handleOnce(this.client.next(answer));
+      this.client.next(answer, this.handleOnce);
     });
   }
 
@@ -231,10 +239,10 @@ class Runtime {
     this.client.send(this.answer, () => process.exit(code));
   }
 
-  begin(headers) {
-    const id = headers['lambda-runtime-aws-request-id'];
+  begin(head) {
+    const id = field(head, ID);
     this.id = global[REQUEST_ID] = id;
-    const trace = headers['lambda-runtime-trace-id'];
+    const trace = field(head, TRACE);
     if (trace) process.env._X_AMZN_TRACE_ID = trace;
     else delete process.env._X_AMZN_TRACE_ID;
     onUncaught = (error) => this.die(id, error, 129);
@@ -242,23 +250,23 @@ class Runtime {
     return id;
   }
 
-  context(headers, context) {
-    const deadline = headers['lambda-runtime-deadline-ms'];
+  context(head, context) {
+    const deadline = field(head, DEADLINE);
     Object.assign(context, this.function, {
-      clientContext: parseJSON(headers['lambda-runtime-client-context'], 'ClientContext'),
-      identity: parseJSON(headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
-      invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
-      awsRequestId: headers['lambda-runtime-aws-request-id'],
-      tenantId: headers['lambda-runtime-aws-tenant-id'],
+      clientContext: parseJSON(field(head, CLIENT_CONTEXT), 'ClientContext'),
+      identity: undefined, // weir has no Cognito identities and no tenants
+      invokedFunctionArn: field(head, ARN),
+      awsRequestId: this.id,
+      tenantId: undefined,
       getRemainingTimeInMillis: () => deadline - Date.now(),
     });
-    if (this.modern) context.xRayTraceId = headers['lambda-runtime-trace-id'];
+    if (this.modern) context.xRayTraceId = field(head, TRACE);
     return context;
   }
 
-  async handleOnceNonStreaming(invocation) {
-    const { headers, body } = await invocation;
-    const id = this.begin(headers);
+  async handleOnceNonStreaming(head, event) {
+    await undefined; // a stack trace ends here, as on AWS
+    const id = this.begin(head);
     let finished = false;
     const once = (f) => (...args) => {
       if (finished) return;
@@ -294,8 +302,8 @@ class Runtime {
       done,
     };
     try {
-      const context = this.context(headers, this.modern ? {} : legacy);
-      const result = this.handler(JSON.parse(body.toString()), context, this.modern ? undefined : callback);
+      const context = this.context(head, this.modern ? {} : legacy);
+      const result = this.handler(JSON.parse(event), context, this.modern ? undefined : callback);
       if (this.modern || isPromise(result)) {
         // Nothing is left that could settle the promise when the event loop runs empty.
         global[BEFORE_EXIT] = once(() => {
@@ -312,9 +320,9 @@ class Runtime {
     }
   }
 
-  async handleOnceStreaming(invocation) {
-    const { headers, body } = await invocation;
-    const id = this.begin(headers);
+  async handleOnceStreaming(head, event) {
+    await undefined;
+    const id = this.begin(head);
     const { responseStream } = require('./stream.cjs');
     const { stream, finished, accepted, fail } = responseStream(this.client, id, this.handler[HIGH_WATER_MARK]);
     let waitForEmptyEventLoop = true;
@@ -340,7 +348,7 @@ class Runtime {
       global[BEFORE_EXIT] = () => reject(new NodeJsExit(NODE_EXIT));
     });
     try {
-      const result = this.handler(JSON.parse(body.toString()), stream, this.context(headers, this.modern ? {} : legacy));
+      const result = this.handler(JSON.parse(event), stream, this.context(head, this.modern ? {} : legacy));
       if (!isPromise(result)) throw 'Streaming does not support non-async handlers.';
       if ((await Promise.race([result, unsettled])) !== undefined) console.warn('Streaming handlers ignore return values.');
       // Something the handler has left running may still write to the stream.
