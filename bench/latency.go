@@ -14,7 +14,8 @@ var latencyMeasure = measure{
 	note: "Open loop: 1 KB requests leave at a fixed rate, whatever the answers do, over 8 kept connections, to `weir serve` and to " +
 		"a plain HTTP server in the function's language (Python: sockets; Go: net/http) that echoes without decoding. A request " +
 		"that finds no free connection waits, and its wait counts. Added = weir's quantile less the baseline's, by round. " +
-		"The aws-lambda-go row contains that library's own work.",
+		"The aws-lambda-go row contains that library's own work. The relay copies the bytes of connections from one process to another " +
+		"and back: what a hop costs on this machine if nothing is done in it.",
 	run: measureLatency,
 }
 
@@ -83,9 +84,15 @@ func measureLatency(b *bench) ([]row, error) {
 		return nil, err
 	}
 	defer proxy.stop()
+	relay, err := startRole("relay " + echoes["go"].addr)
+	if err != nil {
+		return nil, err
+	}
+	defer relay.stop()
+	others := []hop{{"httputil.ReverseProxy", proxy}, {"a relay of bytes", relay}}
 	var rows []row
 	for _, f := range []function{pythonFunction, g} {
-		more, err := b.latencyOf(f, echoes[f.name], proxy, servers)
+		more, err := b.latencyOf(f, echoes[f.name], servers, others)
 		if err != nil {
 			return nil, err
 		}
@@ -94,9 +101,15 @@ func measureLatency(b *bench) ([]row, error) {
 	return rows, nil
 }
 
+// A hop is a process between client and echo, for comparison.
+type hop struct {
+	name string
+	*process
+}
+
 // latencyOf measures one function on servers, beside its baseline; and for comparison, beside
-// Go's, what a proxy adds on this machine.
-func (b *bench) latencyOf(f function, echo, proxy *process, servers []*server) ([]row, error) {
+// Go's, what other hops add on this machine.
+func (b *bench) latencyOf(f function, echo *process, servers []*server, others []hop) ([]row, error) {
 	request, err := wireRequest(echo.addr, "/", event(), false)
 	if err != nil {
 		return nil, err
@@ -108,11 +121,14 @@ func (b *bench) latencyOf(f function, echo, proxy *process, servers []*server) (
 		}
 		all = append(all, destination{s.addr, request})
 	}
-	if f.name == "go" {
-		if request, err = wireRequest(proxy.addr, "/", event(), false); err != nil {
+	if f.name != "go" {
+		others = nil
+	}
+	for _, o := range others {
+		if request, err = wireRequest(o.addr, "/", event(), false); err != nil {
 			return nil, err
 		}
-		all = append(all, destination{proxy.addr, request})
+		all = append(all, destination{o.addr, request})
 	}
 	samples := make([][2][]time.Duration, len(all)) // p50 and p99 of each round
 	for i := range b.rounds(8) + 1 {
@@ -129,8 +145,11 @@ func (b *bench) latencyOf(f function, echo, proxy *process, servers []*server) (
 	}
 	var rows []row
 	for k := range all[1:] {
-		what, limits := "httputil.ReverseProxy, for comparison", []time.Duration{0, 0}
-		if k < len(servers) {
+		var what string
+		limits := []time.Duration{0, 0}
+		if k >= len(servers) {
+			what = others[k-len(servers)].name + ", for comparison"
+		} else {
 			auth := "unsigned"
 			if servers[k].signed {
 				auth = "SigV4"

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// roleVariable makes this program a baseline's process: "echo", or "proxy URL". It prints
-// its address and runs until its standard input ends.
+// roleVariable makes this program a baseline's process: "echo", "proxy URL" or "relay
+// ADDRESS". It prints its address and runs until its standard input ends.
 const roleVariable = "WEIR_BENCH_ROLE"
 
 func playRole(role string) error {
@@ -32,6 +32,7 @@ func playRole(role string) error {
 		proxy := httputil.NewSingleHostReverseProxy(u)
 		proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256} // one for each client
 		h = proxy
+	case "relay":
 	default:
 		return fmt.Errorf("no such role: %s", role)
 	}
@@ -44,7 +45,31 @@ func playRole(role string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends when the parent does
 		os.Exit(0)
 	}()
+	if h == nil {
+		return relay(l, target)
+	}
 	return http.Serve(l, h)
+}
+
+// relay copies what arrives on connections to others to a target, and back.
+func relay(l net.Listener, target string) error {
+	for {
+		near, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		far, err := net.Dial("tcp", target)
+		if err != nil {
+			return err
+		}
+		pipe := func(to, from net.Conn) {
+			_, _ = io.Copy(to, from) // an error ends both, as the end of one does
+			to.Close()
+			from.Close()
+		}
+		go pipe(far, near)
+		go pipe(near, far)
+	}
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"time"
 
@@ -169,6 +170,7 @@ func (c *conn) response(q *request, id []byte, failed bool) bool {
 	if answer := e.answer(id, o, failed); answer != nil {
 		return c.send(q, answer)
 	}
+	runtime.Gosched() // the caller goes first: its client waits
 	return c.accepted(q)
 }
 
