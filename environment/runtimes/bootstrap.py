@@ -234,8 +234,8 @@ def log_error(error):
 # Logging.
 
 
-def set_up_logging(logging):
-    """Gives the root logger the handler and the format it has on AWS."""
+def logging_as_on_aws(logging):
+    """Returns a function that gives the root logger the handler and the format it has on AWS."""
 
     class LambdaLoggerHandler(logging.Handler):
         def emit(self, record):
@@ -281,16 +281,19 @@ def set_up_logging(logging):
                     entry[name] = value
             return json.dumps(entry, ensure_ascii=False, default=str) + "\n"
 
-    logging.Formatter.converter = time.gmtime
-    as_json = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
-    handler = LambdaLoggerHandler()
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
-    handler.addFilter(LambdaLoggerFilter())
-    root = logging.getLogger()
-    root.addHandler(handler)
-    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper().replace("TRACE", "DEBUG").replace("FATAL", "CRITICAL")
-    if level and isinstance(logging.getLevelName(level), int):
-        root.setLevel(level)
+    def set_up():
+        logging.Formatter.converter = time.gmtime
+        as_json = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+        handler = LambdaLoggerHandler()
+        handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+        handler.addFilter(LambdaLoggerFilter())
+        root = logging.getLogger()
+        root.addHandler(handler)
+        level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper().replace("TRACE", "DEBUG").replace("FATAL", "CRITICAL")
+        if level and isinstance(logging.getLevelName(level), int):
+            root.setLevel(level)
+
+    return set_up
 
 
 class LoggingFinder:
@@ -306,7 +309,7 @@ class LoggingFinder:
 
         def exec_module(module):
             execute(module)
-            set_up_logging(module)
+            logging_as_on_aws(module)()
 
         spec.loader.exec_module = exec_module
         return spec
@@ -498,12 +501,19 @@ def assigned():
 
 
 def prepare():
-    """Does, in a process started ahead of time, what costs time and is the same for all."""
-    import decimal, importlib, logging, site, traceback
+    """Does, in a process started ahead of time, what costs time and is the same for all. Returns
+    what remains to be done about logging."""
+    import decimal, importlib.machinery, logging, traceback
 
+    set_up_builtins()
     json.loads(b'{"a": [1, 2.5, "b"]}')
     json.JSONEncoder(ensure_ascii=False).encode({"a": [1, 2.5, "b"]})
-    return logging
+    # Whatever is imported: the first time that anything is found, compiled and run costs a millisecond.
+    finder = importlib.machinery.FileFinder(os.path.dirname(os.__file__), (importlib.machinery.SourceFileLoader, [".py"]))
+    spec = finder.find_spec("keyword")
+    if spec is not None:
+        exec(spec.loader.source_to_code(spec.loader.get_data(spec.origin), spec.origin), {})
+    return logging_as_on_aws(logging)
 
 
 def set_up_paths():
@@ -535,16 +545,16 @@ def set_up_builtins():
 def main():
     client = None
     if "_HANDLER" not in os.environ:  # started ahead of time
-        logging = prepare()
+        set_up_logging = prepare()
         if "AWS_LAMBDA_RUNTIME_API" in os.environ:
             client = RuntimeClient(os.environ["AWS_LAMBDA_RUNTIME_API"])
         assigned()
         os.chdir(os.environ["LAMBDA_TASK_ROOT"])
-        set_up_logging(logging)
+        set_up_logging()
     else:
         sys.meta_path.insert(0, LoggingFinder)
+        set_up_builtins()
     set_up_paths()
-    set_up_builtins()
     if client is None:
         client = RuntimeClient(os.environ["AWS_LAMBDA_RUNTIME_API"])
     try:
