@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"time"
 
@@ -170,7 +169,6 @@ func (c *conn) response(q *request, id []byte, failed bool) bool {
 	if answer := e.answer(id, o, failed); answer != nil {
 		return c.send(q, answer)
 	}
-	runtime.Gosched() // the caller goes first: its client waits
 	return c.accepted(q)
 }
 
