@@ -19,6 +19,14 @@ LINE = "\r"  # AWS joins the lines of one event with carriage returns
 INDENT = "\u00a0"
 LOG_DATE = "%Y-%m-%dT%H:%M:%S"
 
+# Fields of the header of an answer.
+LENGTH = "\r\nContent-Length: "
+REQUEST_ID = "\r\nLambda-Runtime-Aws-Request-Id: "
+TRACE = "\r\nLambda-Runtime-Trace-Id: "
+DEADLINE = "\r\nLambda-Runtime-Deadline-Ms: "
+ARN = "\r\nLambda-Runtime-Invoked-Function-Arn: "
+CLIENT_CONTEXT = "\r\nLambda-Runtime-Client-Context: "
+
 
 class Fault(Exception):
     """An error of the runtime itself, with the type it is reported under."""
@@ -50,7 +58,7 @@ class RuntimeClient:
         self.rest = b""  # received, not yet parsed
 
     def answer(self):
-        """Receives one answer: its status, its headers by lower-case name, and its body."""
+        """Receives one answer: its status, its header, and its body."""
         data = self.rest
         end = data.find(b"\r\n\r\n")
         while end < 0:
@@ -59,17 +67,13 @@ class RuntimeClient:
                 sys.exit(0)  # the environment is gone
             data += piece
             end = data.find(b"\r\n\r\n")
-        lines = data[:end].decode("latin-1").split("\r\n")
-        headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(": ")
-            headers[name.lower()] = value
-        length = int(headers.get("content-length", 0))
+        head = data[:end].decode("latin-1")
+        length = int(field(head, LENGTH) or 0)
         body = data[end + 4 : end + 4 + length]
         self.rest = data[end + 4 + length :]
         if len(body) < length:
             body = self.receive(body, length)
-        return int(lines[0][9:12]), headers, body
+        return head[9:12], head, body
 
     def receive(self, start, length):
         """Receives the rest of a body of which start is there."""
@@ -85,15 +89,15 @@ class RuntimeClient:
         return body
 
     def next(self):
-        """Receives the invocation that was asked for: headers and event."""
+        """Receives the invocation that was asked for: header and event."""
         while True:
-            status, headers, body = self.answer()
-            if status == 200:
-                return headers, body
-            if status == 202:
+            status, head, body = self.answer()
+            if status == "200":
+                return head, body
+            if status == "202":
                 continue  # the last answer has arrived
             what = "Failed to post handler success response"
-            sys.stdout.write("[ERROR] [%d] LAMBDA_RUNTIME %s. Http response code: %d.\n" % (time.time() * 1000, what, status))
+            sys.stdout.write("[ERROR] [%d] LAMBDA_RUNTIME %s. Http response code: %s.\n" % (time.time() * 1000, what, status))
 
     def ask(self):
         self.sock.sendall(NEXT)
@@ -106,7 +110,7 @@ class RuntimeClient:
         )
         if error_type:
             head += "Lambda-Runtime-Function-Error-Type: " + header_value(error_type) + "\r\n"
-        message = (head + "\r\n").encode("latin-1", "replace")
+        message = (head + "\r\n").encode("latin-1")
         if len(body) < 65536:
             self.sock.sendall(message + body + then)
             return
@@ -118,6 +122,17 @@ class RuntimeClient:
         """Reports that there is no handler, and waits until that has been taken note of."""
         self.post("/init/error", body, error_type)
         self.answer()
+
+
+def field(head, name):
+    """Returns the value of a header's field, whose name comes with a line end before and a colon
+    behind, just as weir writes it; or None."""
+    at = head.find(name)
+    if at < 0:
+        return None
+    at += len(name)
+    end = head.find("\r\n", at)
+    return head[at:] if end < 0 else head[at:end]
 
 
 def header_value(text):
@@ -352,22 +367,16 @@ class ClientContext:
 class LambdaContext:
     """What a handler gets as its second argument."""
 
-    def __init__(self, headers, function):
-        self.aws_request_id = headers["lambda-runtime-aws-request-id"]
+    def __init__(self, request_id, head, function):
+        self.aws_request_id = request_id
         self.__dict__.update(function)
-        self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
-        self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
-        self._epoch_deadline_time_in_ms = int(headers["lambda-runtime-deadline-ms"])
-        self.client_context = None
-        context = parse_header(headers, "lambda-runtime-client-context", "Client Context")
-        if context is not None:
-            self.client_context = fill(ClientContext(), context)
-            if self.client_context.client is not None:
-                self.client_context.client = fill(Client(), self.client_context.client)
-        identity = parse_header(headers, "lambda-runtime-cognito-identity", "Cognito Identity") or {}
+        self.invoked_function_arn = field(head, ARN)
+        self.tenant_id = None  # weir has no tenants and no Cognito identities
+        self._epoch_deadline_time_in_ms = int(field(head, DEADLINE))
+        context = field(head, CLIENT_CONTEXT)
+        self.client_context = client_context(context) if context else None
         self.identity = CognitoIdentity()
-        self.identity.cognito_identity_id = identity.get("cognitoIdentityId")
-        self.identity.cognito_identity_pool_id = identity.get("cognitoIdentityPoolId")
+        self.identity.cognito_identity_id = self.identity.cognito_identity_pool_id = None
 
     def get_remaining_time_in_millis(self):
         return max(0, self._epoch_deadline_time_in_ms - int(time.time() * 1000))
@@ -393,14 +402,17 @@ def function_attributes():
     }
 
 
-def parse_header(headers, name, title):
-    text = headers.get(name)
-    if not text:
-        return None
+def client_context(text):
     try:
-        return json.loads(text.encode("latin-1"))
+        given = json.loads(text.encode("latin-1"))
     except Exception as error:
-        raise Fault("Runtime.LambdaContextUnmarshalError", "Unable to parse %s JSON: %s" % (title, error))
+        raise Fault("Runtime.LambdaContextUnmarshalError", "Unable to parse Client Context JSON: %s" % error)
+    if given is None:
+        return None
+    context = fill(ClientContext(), given)
+    if context.client is not None:
+        context.client = fill(Client(), context.client)
+    return context
 
 
 # ---------------------------------------------------------------------------------------------
@@ -441,16 +453,16 @@ def run(client, handler):
     function = function_attributes()
     client.ask()
     while True:
-        headers, event = client.next()
-        request_id = Invocation.request_id = headers["lambda-runtime-aws-request-id"]
-        trace = headers.get("lambda-runtime-trace-id")
+        head, event = client.next()
+        request_id = Invocation.request_id = field(head, REQUEST_ID)
+        trace = field(head, TRACE)
         if trace is not None:
             environ["_X_AMZN_TRACE_ID"] = trace
         elif "_X_AMZN_TRACE_ID" in environ:
             del environ["_X_AMZN_TRACE_ID"]
         path = "/invocation/" + request_id
         try:
-            body = handle_event_request(handler, LambdaContext(headers, function), event, encode)
+            body = handle_event_request(handler, LambdaContext(request_id, head, function), event, encode)
         except Exception as error:
             failure = describe(error, request_id)
             log_error(failure)
@@ -461,7 +473,7 @@ def run(client, handler):
 
 def handle_event_request(request_handler, lambda_context, event, encode):
     try:
-        event = json.loads(event)
+        event = json.loads(event.decode())
     except Exception as error:
         raise Fault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % error)
     response = request_handler(event, lambda_context)
