@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -45,6 +46,18 @@ func wireRequest(addr, path string, body []byte, signed bool) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// wireRequestWith returns a POST with fields of its own.
+func wireRequestWith(header http.Header, addr, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequest("POST", "http://"+addr+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header
+	var b bytes.Buffer
+	err = req.Write(&b)
+	return b.Bytes(), err
+}
+
 func sign(req *http.Request, body []byte) error {
 	sum := sha256.Sum256(body)
 	c := aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}
@@ -74,25 +87,51 @@ func (c *conn) do(request []byte) error {
 	return c.answer()
 }
 
-// answer reads an answer, which must be a success.
-func (c *conn) answer() error {
-	if err := c.SetReadDeadline(time.Now().Add(answerLimit)); err != nil {
+// ask sends a request and decodes its answer.
+func (c *conn) ask(request []byte, out any) error {
+	if _, err := c.Write(request); err != nil {
 		return err
+	}
+	length, err := c.head()
+	if err != nil {
+		return err
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(c.in, text); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, out)
+}
+
+// answer reads an answer and drops its body.
+func (c *conn) answer() error {
+	length, err := c.head()
+	if err != nil {
+		return err
+	}
+	_, err = c.in.Discard(length)
+	return err
+}
+
+// head reads the head of an answer, which must be a success, and returns the length of its body.
+func (c *conn) head() (length int, err error) {
+	if err := c.SetReadDeadline(time.Now().Add(answerLimit)); err != nil {
+		return 0, err
 	}
 	status, err := c.in.ReadSlice('\n')
 	if err != nil {
-		return err
+		return 0, err
 	}
 	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 200 "))
 	first := ""
 	if !ok {
 		first = string(status)
 	}
-	length := -1
+	length = -1
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
-			return err
+			return 0, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -102,7 +141,7 @@ func (c *conn) answer() error {
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(value)); err != nil {
-				return err
+				return 0, err
 			}
 		case bytes.EqualFold(name, []byte("X-Amz-Function-Error")):
 			ok, first = false, "function error: "+string(value)
@@ -111,13 +150,12 @@ func (c *conn) answer() error {
 	if !ok {
 		text := make([]byte, max(0, min(length, 1000)))
 		_, _ = io.ReadFull(c.in, text) // for the message only
-		return fmt.Errorf("answered %s %s", first, text)
+		return 0, fmt.Errorf("answered %s %s", first, text)
 	}
 	if length < 0 {
-		return fmt.Errorf("an answer without Content-Length")
+		return 0, fmt.Errorf("an answer without Content-Length")
 	}
-	_, err = c.in.Discard(length)
-	return err
+	return length, nil
 }
 
 // event is the 1 KB that functions are sent.

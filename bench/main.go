@@ -40,7 +40,7 @@ type measure struct {
 	run  func(*bench) ([]row, error)
 }
 
-var measures = []measure{admissionMeasure, latencyMeasure, throughputMeasure, coldMeasure, createMeasure, enqueueMeasure, handoverMeasure, memoryMeasure}
+var measures = []measure{admissionMeasure, latencyMeasure, throughputMeasure, coldMeasure, createMeasure, enqueueMeasure, handoverMeasure, memoryMeasure, queuesMeasure, meteringMeasure}
 
 // A bench is one run of the program.
 type bench struct {
