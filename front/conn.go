@@ -92,46 +92,52 @@ func (c *conn) closeIdle() {
 }
 
 // arrive waits for a request and returns the size of its head, or 0 for one that is not to be
-// served here. Time counts from the first byte; on a new connection from its beginning.
+// served here. Time counts from the first bytes; on a new connection from its beginning.
 func (c *conn) arrive(first bool) (size int, err error) {
 	if c.r == c.w {
 		c.r, c.w = 0, 0
-		timed := first && c.limit()
+	}
+	timed := first && c.limit()
+	least := 1
+	if !first {
+		least = 4 // fewer are no beginning of a request, net/http thinks
+	}
+	for c.w-c.r < least {
 		if err := c.fill(); err != nil {
 			return 0, err
-		}
-		if timed {
-			c.unlimit()
 		}
 	}
 	if !c.state.CompareAndSwap(idle, active) {
 		return 0, net.ErrClosed
 	}
-	timed, seen := false, 0
-	for {
-		if i := bytes.Index(c.buf[c.r+seen:c.w], []byte("\r\n\r\n")); i >= 0 {
-			if timed {
-				c.unlimit()
-			}
-			return seen + i + len("\r\n\r\n"), nil
-		}
-		if !mayBeShort(c.buf[c.r:c.w]) {
-			break
-		}
-		seen = max(0, c.w-c.r-3)
-		if !timed {
-			timed = c.limit()
-		}
-		if err := c.fill(); err == io.EOF {
-			break // net/http has an answer to half a request
-		} else if err != nil {
-			return 0, err
-		}
+	for i := 0; !first && i < 4 && c.r < c.w && (c.buf[c.r] == '\r' || c.buf[c.r] == '\n'); i++ {
+		c.r++ // some clients leave line ends behind a body
 	}
+	size, timed, err = c.awaitHead(timed)
 	if timed {
 		c.unlimit()
 	}
-	return 0, nil
+	return size, err
+}
+
+// awaitHead is arrive when something is there. It reports whether a time is set for reading.
+func (c *conn) awaitHead(timed bool) (size int, _ bool, err error) {
+	for seen := 0; ; {
+		if i := bytes.Index(c.buf[c.r+seen:c.w], []byte("\r\n\r\n")); i >= 0 {
+			return seen + i + len("\r\n\r\n"), timed, nil
+		}
+		if !mayBeShort(c.buf[c.r:c.w]) {
+			return 0, timed, nil
+		}
+		seen = max(0, c.w-c.r-3)
+		timed = timed || c.limit()
+		switch err := c.fill(); {
+		case err == io.EOF:
+			return 0, timed, nil // net/http has an answer to half a request
+		case err != nil:
+			return 0, timed, err
+		}
+	}
 }
 
 // mayBeShort reports whether what has arrived may be a part of the head of a short request.

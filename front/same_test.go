@@ -25,6 +25,9 @@ var conversations = []struct {
 	{"nothing", "", false},
 	{"half a line", "POST /ca", true},
 
+	{"a byte behind", "POST /call HTTP/1.1\r\nHost: a\r\n\r\n0", false},
+	{"line ends behind", strings.Repeat("POST /call HTTP/1.1\r\nHost: a\r\n\r\n\r\n\n", 2), false},
+	{"bytes behind", "POST /call HTTP/1.1\r\nHost: a\r\n\r\nPOST ", true},
 	{"another path", "POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", true},
 	{"another method", "GET /call HTTP/1.1\r\nHost: a\r\n\r\n", true},
 	{"mixed", "POST /call HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /call HTTP/1.1\r\nHost: a\r\n\r\n", true},
