@@ -195,6 +195,9 @@ func (e *Environment) boot(ctx context.Context) {
 		// Serve returns when the sandbox is closed, and with it the listener.
 		e.workers.Go(func() { _ = e.host.endpoint.Serve(l) })
 	}
+	if c := sb.Daemon(); c != nil && e.host.opt.ServeTracing != nil {
+		e.workers.Go(func() { e.host.opt.ServeTracing(e.spec.Scope, c) })
+	}
 	e.accept(sb.Listener())
 }
 

@@ -95,6 +95,7 @@ type fakeProcess struct {
 
 func (s *fakeSandbox) Listener() net.Listener      { return s.lis }
 func (s *fakeSandbox) Endpoint() net.Listener      { return nil }
+func (s *fakeSandbox) Daemon() *net.UDPConn        { return nil }
 func (s *fakeSandbox) Output() io.Reader           { return s.outR }
 func (s *fakeSandbox) Exited() <-chan sandbox.Exit { return s.exited }
 func (s *fakeSandbox) Terminate() error            { return nil }

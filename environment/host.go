@@ -3,6 +3,7 @@ package environment
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ type Options struct {
 	// Tracing returns where the functions of a scope find a daemon of X-Ray, as host and port of
 	// UDP; nil: there is none, and AWS_XRAY_DAEMON_ADDRESS is not set.
 	Tracing func(lambda.Scope) (string, error)
+	// ServeTracing is that daemon for one environment in a network of its own: it takes the
+	// datagrams of a scope's function until the connection is closed. Nil: nobody does.
+	ServeTracing func(lambda.Scope, *net.UDPConn)
 
 	Egress sandbox.Egress // of every sandbox; if empty, the driver's default
 

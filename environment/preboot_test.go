@@ -84,6 +84,7 @@ func (d *prebootDriver) Start(_ context.Context, spec sandbox.Spec) (sandbox.San
 
 func (s *prebootSandbox) Listener() net.Listener        { return s.lis }
 func (s *prebootSandbox) Endpoint() net.Listener        { return nil }
+func (s *prebootSandbox) Daemon() *net.UDPConn          { return nil }
 func (s *prebootSandbox) Output() io.Reader             { return s.outR }
 func (s *prebootSandbox) Exited() <-chan sandbox.Exit   { return s.exited }
 func (s *prebootSandbox) Settle() error                 { return nil }

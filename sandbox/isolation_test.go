@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -342,6 +343,24 @@ func TestEndpoint(t *testing.T) {
 	a.line("dial ok")
 	if b.Endpoint().Addr().String() != EndpointAddr {
 		t.Errorf("endpoint %s", b.Endpoint().Addr())
+	}
+}
+
+func TestDaemon(t *testing.T) {
+	d := namespaces(t)
+	a, b := start(t, d, deeds("datagram="+DaemonAddr+",a", "sleep")), start(t, d, deeds("datagram="+DaemonAddr+",b", "sleep"))
+	for want, s := range map[string]*box{"a": a, "b": b} {
+		if err := s.Daemon().SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 10)
+		if n, err := s.Daemon().Read(got); err != nil || string(got[:n]) != want {
+			t.Errorf("sandbox %s sent %q (%v)", want, got[:n], err)
+		}
+	}
+	a.Close()
+	if _, err := a.Daemon().Read(nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("when the sandbox is closed: %v", err)
 	}
 }
 

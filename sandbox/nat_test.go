@@ -90,6 +90,9 @@ func TestEgressHost(t *testing.T) {
 	if b.Endpoint() != nil || !strings.HasPrefix(b.Listener().Addr().String(), "127.0.0.1:") {
 		t.Errorf("listener %s, endpoint %v", b.Listener().Addr(), b.Endpoint())
 	}
+	if b.Daemon() != nil {
+		t.Errorf("a daemon at %v", b.Daemon().LocalAddr())
+	}
 	if err := b.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}

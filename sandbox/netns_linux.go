@@ -16,6 +16,7 @@ import (
 var (
 	runtimeAddr  = netip.MustParseAddrPort("169.254.100.1:9001")
 	endpointAddr = netip.MustParseAddrPort(EndpointAddr)
+	daemonAddr   = netip.MustParseAddrPort(DaemonAddr)
 )
 
 // listenBacklog is how many connections of a sandbox wait to be accepted.
@@ -23,7 +24,7 @@ const listenBacklog = 256
 
 // newNetwork moves the calling thread into a new network that has only a loopback device, and
 // a tie to the outside if that is not nil. It returns the network with the sockets that listen
-// in it.
+// in it: the runtime's, the endpoint's and the daemon's.
 func (s *spawner) newNetwork(tie *natTie) (*os.File, []*os.File, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, nil, fmt.Errorf("make network: %w", err)
@@ -31,24 +32,27 @@ func (s *spawner) newNetwork(tie *natTie) (*os.File, []*os.File, error) {
 	if err := loopbackUp(); err != nil {
 		return nil, nil, err
 	}
-	runtime, err := listen(runtimeAddr)
-	if err != nil {
-		return nil, nil, err
-	}
-	endpoint, err := listen(endpointAddr)
-	if err != nil {
-		runtime.Close()
-		return nil, nil, err
+	var sockets []*os.File
+	for _, l := range []struct {
+		kind int
+		at   netip.AddrPort
+	}{{unix.SOCK_STREAM, runtimeAddr}, {unix.SOCK_STREAM, endpointAddr}, {unix.SOCK_DGRAM, daemonAddr}} {
+		f, err := listen(l.kind, l.at)
+		if err != nil {
+			closeAll(sockets)
+			return nil, nil, err
+		}
+		sockets = append(sockets, f)
 	}
 	ns, err := s.ownNamespace("net")
 	if err == nil && tie != nil {
 		err = tieNetwork(s.routes, ns, tie)
 	}
 	if err != nil {
-		closeAll([]*os.File{runtime, endpoint, ns})
+		closeAll(append(sockets, ns))
 		return nil, nil, err
 	}
-	return ns, []*os.File{runtime, endpoint}, nil
+	return ns, sockets, nil
 }
 
 // An ifreq is the kernel's struct for questions about an interface: a name and a value.
@@ -91,14 +95,14 @@ func loopbackUp() error {
 	return nil
 }
 
-// listen opens a socket in the calling thread's network.
-func listen(at netip.AddrPort) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// listen opens a socket of a kind in the calling thread's network.
+func listen(kind int, at netip.AddrPort) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open listener: %w", err)
 	}
 	err = unix.Bind(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
-	if err == nil {
+	if err == nil && kind == unix.SOCK_STREAM {
 		err = unix.Listen(fd, listenBacklog)
 	}
 	if err != nil {

@@ -220,6 +220,9 @@ func (s *namespaceSandbox) Close() error {
 			errs = append(errs, ignoreNetClosed(l.Close()))
 		}
 	}
+	if s.daemon != nil {
+		errs = append(errs, ignoreNetClosed(s.daemon.Close()))
+	}
 	closeAll([]*os.File{s.write, s.assignment})
 	s.out.drain()
 	if s.group != nil {

@@ -32,6 +32,7 @@ type namespaceSandbox struct {
 	link     *link // the spawner that holds its namespaces
 	lis      net.Listener
 	endpoint net.Listener // nil in the host's network
+	daemon   *net.UDPConn // nil in the host's network
 	out      *output
 	write    *os.File // the end of the output pipe that the command inherits
 	exited   chan Exit
@@ -88,6 +89,7 @@ func (d *namespaceDriver) newSandbox(spec Spec) (*namespaceSandbox, error) {
 
 func (s *namespaceSandbox) Listener() net.Listener { return s.lis }
 func (s *namespaceSandbox) Endpoint() net.Listener { return s.endpoint }
+func (s *namespaceSandbox) Daemon() *net.UDPConn   { return s.daemon }
 func (s *namespaceSandbox) Output() io.Reader      { return s.out }
 func (s *namespaceSandbox) Exited() <-chan Exit    { return s.exited }
 
@@ -252,7 +254,7 @@ func (s *namespaceSandbox) adopt(files []*os.File) error {
 	if len(files) == 0 {
 		return nil // started again, or in the host's network
 	}
-	if len(files) != 2 {
+	if len(files) != 3 {
 		return fmt.Errorf("sandbox: spawner sends %d listeners", len(files))
 	}
 	var err error
@@ -262,6 +264,11 @@ func (s *namespaceSandbox) adopt(files []*os.File) error {
 	if s.endpoint, err = net.FileListener(files[1]); err != nil {
 		return fmt.Errorf("sandbox: take listener: %w", err)
 	}
+	daemon, err := net.FilePacketConn(files[2])
+	if err != nil {
+		return fmt.Errorf("sandbox: take listener: %w", err)
+	}
+	s.daemon = daemon.(*net.UDPConn)
 	return nil
 }
 

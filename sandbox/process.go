@@ -243,6 +243,7 @@ type run struct {
 
 func (s *processSandbox) Listener() net.Listener { return s.lis }
 func (s *processSandbox) Endpoint() net.Listener { return nil }
+func (s *processSandbox) Daemon() *net.UDPConn   { return nil }
 func (s *processSandbox) Output() io.Reader      { return s.out }
 func (s *processSandbox) Exited() <-chan Exit    { return s.exited }
 

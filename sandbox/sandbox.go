@@ -65,6 +65,9 @@ const (
 // EndpointAddr is where processes of an isolated network find weir's AWS endpoint.
 const EndpointAddr = "169.254.100.1:4566"
 
+// DaemonAddr is where processes of an isolated network send datagrams to X-Ray's daemon.
+const DaemonAddr = "169.254.100.1:2000"
+
 // An Exit is how a sandbox's command ended.
 type Exit struct {
 	Code     int    // exit status, or -1 if a signal ended it
@@ -92,6 +95,10 @@ type Sandbox interface {
 	// Endpoint accepts connections from this sandbox's processes to weir's own AWS
 	// endpoint, http://EndpointAddr inside; nil where they reach the server's own listener.
 	Endpoint() net.Listener
+
+	// Daemon receives what this sandbox's processes send to DaemonAddr; nil where they are in
+	// the server's own network.
+	Daemon() *net.UDPConn
 
 	// Output is what the command and its children write to standard output and error, over
 	// all restarts; a process that writes faster than it is read waits. After Close it gives

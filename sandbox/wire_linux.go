@@ -73,7 +73,7 @@ type bind struct {
 }
 
 // A reply answers a request. That to opMake brings the first process as a file descriptor,
-// and the listeners of the runtime and of the endpoint unless it was Again or HostNet.
+// and the sockets of the runtime, the endpoint and the daemon unless it was Again or HostNet.
 type reply struct {
 	Number uint64
 	Error  string `json:",omitempty"`

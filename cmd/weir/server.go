@@ -212,7 +212,7 @@ func (s *server) openLogs(opened <-chan struct{}) (err error) {
 func (s *server) openHost(mux *wire.Mux, keys func(lambda.Scope) (string, string, string)) (err error) {
 	s.host, err = environment.Open(environment.Options{
 		Sandboxes: s.driver, Dir: filepath.Join(s.opt.Data, "runtime"), OpenLog: s.logs.OpenLog,
-		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Tracing: s.tracing(), Egress: s.opt.Egress, Logger: s.opt.Logger,
+		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Tracing: s.tracing(), ServeTracing: s.traces.ServeDaemon, Egress: s.opt.Egress, Logger: s.opt.Logger,
 	})
 	return err
 }
@@ -243,20 +243,24 @@ func (s *server) openScaling() {
 	s.closers = append(s.closers, func(context.Context) error { s.metrics.Close(); return nil })
 }
 
-// endpointURL is where functions find weir: in a sandbox with a network of its own at the
-// sandbox's endpoint, else at the server's address.
-func (s *server) endpointURL() string {
-	if s.report.Mechanism == sandbox.Process {
-		return s.url
-	}
-	return "http://" + sandbox.EndpointAddr
+// apart reports whether functions have networks of their own.
+func (s *server) apart() bool {
+	return s.report.Mechanism != sandbox.Process && s.opt.Egress != sandbox.EgressHost
 }
 
-// tracing returns where functions find X-Ray's daemon, which listens on the loopback device: a
-// sandbox with a network of its own does not reach it.
+// endpointURL is where functions find weir: in a network of their own at the sandbox's
+// endpoint, else at the server's address.
+func (s *server) endpointURL() string {
+	if s.apart() {
+		return "http://" + sandbox.EndpointAddr
+	}
+	return s.url
+}
+
+// tracing returns where functions find X-Ray's daemon.
 func (s *server) tracing() func(lambda.Scope) (string, error) {
-	if s.report.Mechanism != sandbox.Process {
-		return nil
+	if s.apart() {
+		return func(lambda.Scope) (string, error) { return sandbox.DaemonAddr, nil }
 	}
 	return s.traces.DaemonAddress
 }

@@ -19,22 +19,23 @@ import (
 )
 
 var deeds = map[string]func(arg string){
-	"alloc":   alloc,
-	"dial":    dial,
-	"exit":    func(code string) { os.Exit(number(code)) },
-	"env":     func(string) { fmt.Println(strings.Join(os.Environ(), "\n")) },
-	"fill":    fill,
-	"ignore":  func(string) { signal.Ignore(syscall.SIGTERM) },
-	"kill":    func(sig string) { syscall.Kill(os.Getpid(), syscall.Signal(number(sig))) },
-	"listen":  listen,
-	"next":    next,
-	"preboot": preboot,
-	"read":    read,
-	"say":     func(text string) { fmt.Println(text) },
-	"sleep":   func(string) { time.Sleep(time.Hour) },
-	"spin":    spin,
-	"syscall": try,
-	"write":   write,
+	"alloc":    alloc,
+	"datagram": datagram,
+	"dial":     dial,
+	"exit":     func(code string) { os.Exit(number(code)) },
+	"env":      func(string) { fmt.Println(strings.Join(os.Environ(), "\n")) },
+	"fill":     fill,
+	"ignore":   func(string) { signal.Ignore(syscall.SIGTERM) },
+	"kill":     func(sig string) { syscall.Kill(os.Getpid(), syscall.Signal(number(sig))) },
+	"listen":   listen,
+	"next":     next,
+	"preboot":  preboot,
+	"read":     read,
+	"say":      func(text string) { fmt.Println(text) },
+	"sleep":    func(string) { time.Sleep(time.Hour) },
+	"spin":     spin,
+	"syscall":  try,
+	"write":    write,
 }
 
 func main() {
@@ -130,6 +131,16 @@ func read(path string) {
 
 func write(path string) {
 	result("write", os.WriteFile(path, []byte("written\n"), 0o644))
+}
+
+// datagram sends what it is told after a comma to the address before.
+func datagram(to string) {
+	address, text, _ := strings.Cut(to, ",")
+	c, err := net.Dial("udp", address)
+	if err == nil {
+		_, err = c.Write([]byte(text))
+	}
+	result("datagram", err)
 }
 
 func dial(addr string) {
