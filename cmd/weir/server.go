@@ -128,25 +128,9 @@ func openServer(opt serverOptions, l net.Listener) (_ *server, err error) {
 	s.queues = sqsservice.New(sqsservice.Options{Queues: s.store.Queues(), Recorder: &s.recorder, Logger: opt.Logger})
 	s.closers = append(s.closers, func(context.Context) error { s.queues.Close(); return nil })
 	ready := make(chan struct{}) // closed when there are topics
-	polling, stopPolling := context.WithCancel(context.Background())
-	s.engine, err = engine.Open(engine.Options{
-		Store: s.store, Account: opt.Account, Logger: opt.Logger,
-		Start:    func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
-		Targets:  s.destinations(ready),
-		Recorder: &s.recorder,
-		Trace:    s.traces.Trace,
-		Source:   s.source(polling),
-	})
-	if err != nil {
-		stopPolling()
+	if err := s.openEngine(ready); err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, func(ctx context.Context) error {
-		s.engine.Drain(ctx)
-		stopPolling()
-		s.engine.Close()
-		return nil
-	})
 	s.sns, err = snsservice.Open(snsservice.Options{
 		Store: s.store, URL: s.url, Recorder: &s.recorder, Logger: opt.Logger,
 		Targets: snsservice.Targets{Queue: s.sendToQueue, Function: s.enqueue},
@@ -215,6 +199,30 @@ func (s *server) openHost(mux *wire.Mux, keys func(lambda.Scope) (string, string
 		Endpoint: mux, EndpointURL: s.endpointURL(), Credentials: keys, Tracing: s.tracing(), ServeTracing: s.traces.ServeDaemon, Egress: s.opt.Egress, Logger: s.opt.Logger,
 	})
 	return err
+}
+
+// openEngine opens what decides and runs. Events may be for topics, which are opened later.
+func (s *server) openEngine(ready <-chan struct{}) (err error) {
+	polling, stopPolling := context.WithCancel(context.Background())
+	s.engine, err = engine.Open(engine.Options{
+		Store: s.store, Account: s.opt.Account, Logger: s.opt.Logger,
+		Start:    func(spec environment.Spec) engine.Environment { return s.host.Start(spec) },
+		Targets:  s.destinations(ready),
+		Recorder: &s.recorder,
+		Trace:    s.traces.Trace,
+		Source:   s.source(polling),
+	})
+	if err != nil {
+		stopPolling()
+		return err
+	}
+	s.closers = append(s.closers, func(ctx context.Context) error {
+		s.engine.Drain(ctx)
+		stopPolling()
+		s.engine.Close()
+		return nil
+	})
+	return nil
 }
 
 // openScaling opens what measures and what scales by it. Alarms act on policies, so scaling is
