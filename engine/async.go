@@ -137,17 +137,21 @@ func (a *async) config(s *store.Snapshot, q store.EventQueue) delivery.Config {
 
 // deadLetter is the dead-letter queue of the version that a queue's events run on, or empty.
 func deadLetter(s *store.Snapshot, q store.EventQueue) string {
-	qualifier := q.Qualifier
-	if qualifier == "" {
-		qualifier = lambda.Latest
-	}
-	if a, ok := store.Aliases.Get(s, q.Scope, store.QualifiedName(q.Function, qualifier)); ok {
-		qualifier = a.Version
-	}
-	if v, ok := store.Versions.Get(s, q.Scope, store.QualifiedName(q.Function, qualifier)); ok {
+	if v, ok := versionOf(s, q.Scope, q.Function, q.Qualifier); ok {
 		return v.DeadLetter
 	}
 	return ""
+}
+
+// versionOf is the version that a qualifier means: of an alias, the one without a weight.
+func versionOf(s *store.Snapshot, scope lambda.Scope, function, qualifier string) (*lambda.Version, bool) {
+	if qualifier == "" {
+		qualifier = lambda.Latest
+	}
+	if a, ok := store.Aliases.Get(s, scope, store.QualifiedName(function, qualifier)); ok {
+		qualifier = a.Version
+	}
+	return store.Versions.Get(s, scope, store.QualifiedName(function, qualifier))
 }
 
 // feed tells the machine that something about a function changed.
