@@ -123,6 +123,8 @@ func (h *harness) moveTasks(dead string) {
 		{"StartMessageMoveTask", `{"SourceArn":"` + scope.ARN("sqs", "q") + `"}`, 400, "InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue."},
 		{"StartMessageMoveTask", `{"SourceArn":"` + dead + `","DestinationArn":"` + scope.ARN("sqs", "x") + `"}`, 404, "ResourceNotFoundException",
 			"The resource that you specified for the DestinationArn parameter doesn't exist."},
+		{"StartMessageMoveTask", `{"SourceArn":"` + dead + `","DestinationArn":"` + dead + `"}`, 400, "InvalidParameterValue",
+			"The source and the destination of a message move task must not be the same queue."},
 		{"CancelMessageMoveTask", `{"TaskHandle":"x"}`, 400, "InvalidParameterValue", "Value for parameter TaskHandle is invalid."},
 	})
 	h.ok("StartMessageMoveTask", `{"SourceArn":"`+dead+`"}`)
