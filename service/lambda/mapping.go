@@ -89,6 +89,9 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 			m.State = lambda.MappingDisabling
 		}
 		m.LastModified = time.Now()
+		if onlyDisables(in) {
+			return m, nil
+		}
 		return m, s.checkMapping(c, &m)
 	})
 	if err != nil {
@@ -96,6 +99,17 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 	}
 	c.SetStatus(http.StatusAccepted)
 	return mappingConfiguration(c.Scope, &m), nil
+}
+
+// onlyDisables reports whether an update does nothing but disable a mapping. That must be
+// possible when the queue or the function is gone, or they do not go together any more.
+func onlyDisables(in *api.UpdateEventSourceMappingRequest) bool {
+	for _, name := range wire.Given(in) {
+		if name != "UUID" && name != "Enabled" {
+			return false
+		}
+	}
+	return in.Enabled.OK && !in.Enabled.V
 }
 
 // DeleteEventSourceMapping stops a mapping for good. Batches that are being processed are

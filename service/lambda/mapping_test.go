@@ -74,3 +74,22 @@ func TestMappingRefusals(t *testing.T) {
 		{"filter", "POST", mappingsPath, make(`"FilterCriteria":{"Filters":[{"Pattern":"null"}]}`), 400, "InvalidParameterValueException", user("Invalid filter pattern definition.")},
 	})
 }
+
+// TestMappingDisable disables a mapping whose function has become too slow for its queue.
+func TestMappingDisable(t *testing.T) {
+	h := newHarness(t)
+	h.create("f", "")
+	path := mappingsPath + "/" + h.mapTo("f", "")
+	settled := func(state string) {
+		h.until("the mapping is "+state, func() bool { return h.ok("GET", path, "")["State"] == state })
+	}
+	h.ok("PUT", path, `{"Enabled":true}`)
+	settled("Enabled")
+	h.ok("PUT", "/2015-03-31/functions/f/configuration", `{"Timeout":60}`)
+	h.settled("f")
+	slow := user("Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds")
+	h.refuses([]refusal{{"another change", "PUT", path, `{"BatchSize":5}`, 400, "InvalidParameterValueException", slow}})
+	h.ok("PUT", path, `{"Enabled":false}`)
+	settled("Disabled")
+	h.refuses([]refusal{{"enable", "PUT", path, `{"Enabled":true}`, 400, "InvalidParameterValueException", slow}})
+}
