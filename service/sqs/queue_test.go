@@ -172,6 +172,14 @@ func TestListAndTags(t *testing.T) {
 	if got := fmt.Sprint(h.ok("ListQueueTags", `{"QueueUrl":"QUEUE/b"}`)); got != "map[Tags:map[y:2]]" {
 		t.Error(got)
 	}
+	tags := `"t0":""`
+	for i := range maxTags {
+		tags += fmt.Sprintf(`,"t%d":""`, i+1)
+	}
+	h.refuses([]refusal{
+		{"CreateQueue", `{"QueueName":"tags","tags":{` + tags + `}}`, 400, "InvalidParameterValue", "Too many tags added for queue tags."},
+		{"TagQueue", `{"QueueUrl":"QUEUE/b","Tags":{` + tags + `}}`, 400, "InvalidParameterValue", "Too many tags added for queue b."},
+	})
 }
 
 func TestPermissions(t *testing.T) {
