@@ -80,20 +80,22 @@ const maxBatchBytes = 6 << 20
 // A Message is what the machine knows of a received message.
 type Message struct {
 	ID    MessageID
-	Group uint64  // of a FIFO queue: messages of one group are in order and in one batch; 0: none
+	Group uint64  // of a FIFO queue: messages of one group are in order, one batch at a time; 0: none
 	Bytes int     // of its record in the event
 	Until Instant // when it becomes visible to others again
+	Start Instant // when its batch must start, so that a run can end before Until; 0: no such time
 }
 
 type batch struct {
 	id       BatchID
 	messages []Message
 	bytes    int
-	closes   Instant // when its window ends
+	closes   Instant // when its window ends, or its messages must start
 	until    Instant // the earliest Until of its messages
 	refusals uint16
 	again    Instant // when it is tried again
 	runs     bool
+	next     *batch // more of the same group, to run when this one succeeded; nil: none
 }
 
 // NewMapping returns a machine for a mapping that is not enabled.
@@ -177,7 +179,7 @@ func (m *Mapping) configure(c MappingConfig) {
 	case !was:
 		m.pollers, m.grown, m.pressed, m.hurt = min(c.Scaling.Start, m.most()), m.now, false, 0
 	default:
-		m.pollers = min(m.pollers, m.most())
+		m.pollers = min(max(m.pollers, c.Scaling.Floor), m.most())
 		if m.open != nil && len(m.open.messages) >= c.BatchSize {
 			m.close()
 		}
@@ -295,31 +297,60 @@ func byGroup(messages []Message) [][]Message {
 	return groups
 }
 
-// collect adds messages to the open batch and closes it when it is full. Without a window,
-// and for the messages of a group, a batch is what came together.
+// collect adds messages to the open batch and closes it when it is full. Without a window a
+// batch is what came together.
 func (m *Mapping) collect(messages []Message) {
-	apart := m.config.Window == 0 || messages[0].Group != 0
-	if apart && m.open != nil {
+	grouped := messages[0].Group != 0
+	if (grouped || m.config.Window == 0) && m.open != nil {
 		m.close()
+	}
+	if grouped {
+		m.enqueue(m.chain(messages))
+		return
 	}
 	for _, x := range messages {
 		if m.open != nil && m.open.bytes+x.Bytes > maxBatchBytes {
 			m.close()
 		}
 		if m.open == nil {
-			m.lastBatch++
-			m.open = &batch{id: m.lastBatch, closes: m.now.Add(m.config.Window), until: Never}
+			m.open = m.newBatch()
 		}
-		b := m.open
-		b.messages = append(b.messages, x)
-		b.bytes += x.Bytes
-		b.until = min(b.until, x.Until)
-		if len(b.messages) >= m.config.BatchSize {
+		m.open.add(x)
+		if len(m.open.messages) >= m.config.BatchSize {
 			m.close()
 		}
 	}
-	if apart && m.open != nil {
+	if m.open != nil && (m.config.Window == 0 || m.open.closes <= m.now) {
 		m.close()
+	}
+}
+
+// chain makes batches of a group's messages: one, or each to follow the one before it if they
+// are too many for one.
+func (m *Mapping) chain(messages []Message) *batch {
+	first := m.newBatch()
+	last := first
+	for _, x := range messages {
+		if n := len(last.messages); n > 0 && (n >= m.config.BatchSize || last.bytes+x.Bytes > maxBatchBytes) {
+			last.next = m.newBatch()
+			last = last.next
+		}
+		last.add(x)
+	}
+	return first
+}
+
+func (m *Mapping) newBatch() *batch {
+	m.lastBatch++
+	return &batch{id: m.lastBatch, closes: m.now.Add(m.config.Window), until: Never}
+}
+
+func (b *batch) add(x Message) {
+	b.messages = append(b.messages, x)
+	b.bytes += x.Bytes
+	b.until = min(b.until, x.Until)
+	if x.Start > 0 {
+		b.closes = min(b.closes, x.Start)
 	}
 }
 
@@ -327,6 +358,11 @@ func (m *Mapping) collect(messages []Message) {
 func (m *Mapping) close() {
 	b := m.open
 	m.open = nil
+	m.enqueue(b)
+}
+
+// enqueue has a complete batch run when a poller is free.
+func (m *Mapping) enqueue(b *batch) {
 	m.batches[b.id] = b
 	m.waiting = append(m.waiting, b)
 }
@@ -351,9 +387,12 @@ func ids(messages []Message) []MessageID {
 	return list
 }
 
-// release lets go of a batch's messages: they become visible again in their time.
+// release lets go of the messages of a batch and of those that were to follow it: they become
+// visible again in their time.
 func (m *Mapping) release(b *batch) {
-	m.do(MappingEffect{Do: Release, Batch: b.id, Messages: ids(b.messages)})
+	for ; b != nil; b = b.next {
+		m.do(MappingEffect{Do: Release, Batch: b.id, Messages: ids(b.messages)})
+	}
 }
 
 // answered decides what becomes of a batch that was run.
@@ -393,6 +432,13 @@ func (m *Mapping) answered(in MappingInput) {
 	}
 	if len(left) > 0 {
 		m.do(MappingEffect{Do: Release, Batch: b.id, Messages: left})
+	}
+	switch {
+	case b.next == nil:
+	case m.config.Enabled && len(left) == 0:
+		m.enqueue(b.next)
+	default:
+		m.release(b.next)
 	}
 }
 

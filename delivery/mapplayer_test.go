@@ -13,7 +13,8 @@ import (
 //
 //	t=1s COMMAND            at this time; without t= at the time of the line before
 //	mapping [batch=10] [window=0s] [max=N] [disabled] [scaling=today|classic|provisioned:2:5]
-//	received r1 m1[..m9] [full] [group=1] [bytes=100] [for=30s]   for: until visible again
+//	received r1 m1[..m9] [full] [group=1] [bytes=100] [for=30s] [run=3s]
+//	                            for: until visible again; run: the time that a run may take
 //	empty r1                    a receive that found nothing
 //	ok b1 [failed=m2,m3], fail b1, throttle b1
 //	run 10s                     lets that time pass
@@ -113,6 +114,8 @@ func (p *mapPlayer) received(words []string) {
 			x.Bytes = n
 		case "for":
 			x.Until = p.now.Add(p.duration(value))
+		case "run":
+			x.Start = x.Until.Add(-p.duration(value))
 		}
 	}
 	var messages []Message

@@ -94,7 +94,7 @@ func (s *source) configure() {
 		Scaling:        []Scaling{ScalingToday, ScalingClassic, ProvisionedScaling(1, 2), {Start: 3, PerMinute: 600, Max: 9, Floor: 1}}[s.pick(4)],
 	}
 	if !s.fifo {
-		s.config.Window = []time.Duration{0, time.Second, 20 * time.Second}[s.pick(3)]
+		s.config.Window = []time.Duration{0, time.Second, 20 * time.Second, time.Minute}[s.pick(4)]
 	}
 	s.step(ConfigureMapping(s.config))
 }
@@ -236,7 +236,7 @@ func (s *source) receive(id ReceiveID, until Instant) {
 			break
 		}
 		q.hidden, q.taken, q.held = s.now.Add(s.hides), s.now, true
-		q.Until = q.hidden
+		q.Until, q.Start = q.hidden, q.hidden.Add(-runTime)
 		got = append(got, q.Message)
 	}
 	if len(got) == 0 && s.now < until {
@@ -246,6 +246,9 @@ func (s *source) receive(id ReceiveID, until Instant) {
 	delete(s.receives, id)
 	s.step(Received(id, got, len(got) == n, len(got) == 0))
 }
+
+// runTime is how long a run takes at most.
+const runTime = 4 * time.Second
 
 func (s *source) strict() bool { return s.hides > time.Minute }
 
@@ -264,6 +267,11 @@ func (s *source) invoke(e MappingEffect) {
 		q.runs, group, last = q.Until, q.Group, id
 		q.tries++
 	}
+	for other, messages := range s.running {
+		if s.strict() && group > 0 && s.queue[messages[0]-1].Group == group {
+			s.fail("batches %d and %d of group %d run at a time", other, e.Batch, group)
+		}
+	}
 	s.running[e.Batch] = e.Messages
 	if n := len(s.running); n > s.allowed {
 		s.fail("%d batches run at a time of %d", n, s.allowed)
@@ -276,7 +284,7 @@ func (s *source) invoke(e MappingEffect) {
 		r = Succeeded // everything gets through at last
 	}
 	part := s.pick(3) == 0
-	s.after([]time.Duration{time.Millisecond, time.Second, 4 * time.Second}[s.pick(3)], func() {
+	s.after([]time.Duration{time.Millisecond, time.Second, runTime}[s.pick(3)], func() {
 		delete(s.running, e.Batch)
 		var failed []MessageID
 		for i, id := range e.Messages {

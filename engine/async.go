@@ -48,6 +48,7 @@ type ended struct {
 	event   *store.Event
 	outcome *lambda.Outcome // nil: it was never run to an end
 	reason  string          // of a last attempt that was refused
+	trace   string          // with the last attempt in its lineage; empty: it was not run
 	told    struct{ destination, deadLetter bool }
 }
 
@@ -137,17 +138,21 @@ func (a *async) config(s *store.Snapshot, q store.EventQueue) delivery.Config {
 
 // deadLetter is the dead-letter queue of the version that a queue's events run on, or empty.
 func deadLetter(s *store.Snapshot, q store.EventQueue) string {
-	qualifier := q.Qualifier
-	if qualifier == "" {
-		qualifier = lambda.Latest
-	}
-	if a, ok := store.Aliases.Get(s, q.Scope, store.QualifiedName(q.Function, qualifier)); ok {
-		qualifier = a.Version
-	}
-	if v, ok := store.Versions.Get(s, q.Scope, store.QualifiedName(q.Function, qualifier)); ok {
+	if v, ok := versionOf(s, q.Scope, q.Function, q.Qualifier); ok {
 		return v.DeadLetter
 	}
 	return ""
+}
+
+// versionOf is the version that a qualifier means: of an alias, the one without a weight.
+func versionOf(s *store.Snapshot, scope lambda.Scope, function, qualifier string) (*lambda.Version, bool) {
+	if qualifier == "" {
+		qualifier = lambda.Latest
+	}
+	if a, ok := store.Aliases.Get(s, scope, store.QualifiedName(function, qualifier)); ok {
+		qualifier = a.Version
+	}
+	return store.Versions.Get(s, scope, store.QualifiedName(function, qualifier))
 }
 
 // feed tells the machine that something about a function changed.
@@ -241,10 +246,10 @@ func (a *async) deliver(x delivery.Effect, event *store.Event) {
 			return err
 		})
 	}
-	out, result, reason := lambda.Outcome{}, delivery.Refused, "the engine is closing"
+	end, result := &ended{reason: "the engine is closing"}, delivery.Refused
 	if event != nil {
 		age := a.engine.now().Sub(x.Born)
-		out, result, reason = a.engine.attempt(event)
+		end, result = a.engine.attempt(event)
 		if result == delivery.Succeeded || result == delivery.FunctionFailed {
 			q := event.Queue
 			a.engine.record(q.Scope, "AsyncEventAge", metric.Milliseconds, q.Function, q.Qualifier, float64(age)/float64(time.Millisecond))
@@ -255,10 +260,6 @@ func (a *async) deliver(x delivery.Effect, event *store.Event) {
 	a.mu.running--
 	if a.engine.ctx.Err() != nil && result != delivery.Succeeded {
 		return // the engine's end was its end: the next start tries it again
-	}
-	end := &ended{event: event, reason: reason}
-	if result == delivery.Succeeded || result == delivery.FunctionFailed {
-		end.outcome = &out
 	}
 	a.mu.ended[x.Event] = end
 	a.stepLocked(delivery.Attempted(x.Event, result))
@@ -361,7 +362,7 @@ func (f *freshEvents) take(id uint64) *store.Event {
 }
 
 // attempt runs an event once.
-func (e *Engine) attempt(x *store.Event) (lambda.Outcome, delivery.Result, string) {
+func (e *Engine) attempt(x *store.Event) (*ended, delivery.Result) {
 	inv := &lambda.Invocation{
 		Scope: x.Queue.Scope, Function: x.Queue.Function, Qualifier: x.Queue.Qualifier,
 		Type: lambda.Event, RequestID: x.RequestID, TraceID: x.TraceID, Payload: x.Payload, Roll: e.roll(),
@@ -369,13 +370,22 @@ func (e *Engine) attempt(x *store.Event) (lambda.Outcome, delivery.Result, strin
 	out, err := e.Invoke(e.ctx, inv)
 	switch {
 	case err == nil && out.FunctionError != "":
-		return out, delivery.FunctionFailed, ""
+		return &ended{event: x, outcome: &out, trace: inv.TraceID}, delivery.FunctionFailed
 	case err == nil:
-		return out, delivery.Succeeded, ""
+		return &ended{event: x, outcome: &out, trace: inv.TraceID}, delivery.Succeeded
 	case isCode(err, codeRecursion):
-		return out, delivery.Looped, err.Error()
+		return &ended{event: x, reason: err.Error(), trace: inv.TraceID}, delivery.Looped
 	}
-	return out, delivery.Refused, err.Error()
+	return &ended{event: x, reason: err.Error()}, delivery.Refused
+}
+
+// traceID is the trace that goes on to who is told of an event's end, so that a chain of
+// events that comes back to the function is seen as one.
+func (x *ended) traceID() string {
+	if x.trace != "" {
+		return x.trace
+	}
+	return x.event.TraceID
 }
 
 // logRetry says in the log why an event is tried again, and when.

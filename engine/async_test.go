@@ -314,3 +314,43 @@ func TestEventLoop(t *testing.T) {
 		}
 	})
 }
+
+// TestDestinationLoop has two functions be the destination of each other: the chain is one,
+// and stopped.
+func TestDestinationLoop(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *store.Store) {
+		var mu sync.Mutex
+		runs := make(map[string]int)
+		h := &house{handler: func(_ *fake, inv *lambda.Invocation) lambda.Outcome {
+			mu.Lock()
+			defer mu.Unlock()
+			runs[inv.Function]++
+			if runs[inv.Function] > 2*lambda.MaxHops {
+				return lambda.Outcome{FunctionError: "Unhandled"} // the loop must end somehow
+			}
+			return lambda.Outcome{Version: "$LATEST", Payload: []byte("1")}
+		}}
+		p := &post{}
+		e := asyncEngine(t, s, h, p)
+		defer e.Close()
+		createActive(t, s, "g")
+		for function, next := range map[string]string{"f": "g", "g": "f"} {
+			update(t, s, func(tx *store.Tx) {
+				store.EventInvokes.Put(tx, scope, store.QualifiedName(function, lambda.Latest), &lambda.EventInvoke{
+					Function: function, Qualifier: lambda.Latest, MaxRetries: 0, MaxAgeSec: lambda.NotSet,
+					OnSuccess: scope.FunctionARN(next, ""), OnFailure: queueARN,
+				})
+			})
+		}
+		send(t, e, "id-1")
+		pass(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if runs["f"] != lambda.MaxHops || runs["g"] != lambda.MaxHops {
+			t.Errorf("%v runs", runs)
+		}
+		if got := p.messages(); len(got) != 1 || !strings.Contains(string(got[0].Body), `"condition":"RecursiveInvocation"`) {
+			t.Errorf("the destination is told %v", got)
+		}
+	})
+}

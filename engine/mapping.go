@@ -173,6 +173,7 @@ func (m *mapping) received(x delivery.MappingEffect, got []SourceMessage, err er
 	}
 	m.mu.failures = 0
 	now := m.engine.now()
+	timeout := m.timeoutLocked()
 	var messages []delivery.Message
 	var unwanted []SourceMessage
 	for _, s := range got {
@@ -187,7 +188,10 @@ func (m *mapping) received(x delivery.MappingEffect, got []SourceMessage, err er
 		}
 		m.mu.last++
 		m.mu.held[m.mu.last] = &heldMessage{s, record}
-		messages = append(messages, delivery.Message{ID: m.mu.last, Group: m.groupLocked(s.Group), Bytes: len(record) + 1, Until: now.Add(s.Hidden)})
+		until := now.Add(s.Hidden)
+		messages = append(messages, delivery.Message{
+			ID: m.mu.last, Group: m.groupLocked(s.Group), Bytes: len(record) + 1, Until: until, Start: max(until.Add(-timeout), 1),
+		})
 	}
 	m.countLocked("PolledEventCount", len(got))
 	m.countLocked("FilteredOutEventCount", len(unwanted))
@@ -195,6 +199,16 @@ func (m *mapping) received(x delivery.MappingEffect, got []SourceMessage, err er
 		m.goLocked(func() { m.remove(unwanted) })
 	}
 	m.stepLocked(delivery.Received(x.Receive, messages, len(got) == x.Max, len(got) == 0))
+}
+
+// timeoutLocked is how long a run of the function may take, at least a second.
+func (m *mapping) timeoutLocked() time.Duration {
+	r := m.mu.record
+	timeout := time.Second
+	if v, ok := versionOf(m.engine.opt.Store.Catalog().Snapshot(), m.scope, r.Function, r.Qualifier); ok {
+		timeout = max(timeout, time.Duration(v.TimeoutSec)*time.Second)
+	}
+	return timeout
 }
 
 // failedLocked has a receive that failed end after a pause.

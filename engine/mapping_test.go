@@ -296,6 +296,31 @@ func TestQueueThrottled(t *testing.T) {
 	})
 }
 
+// TestQueueLongWindow has a window end while there is still time for a run, though it is longer
+// than the queue hides messages.
+func TestQueueLongWindow(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *store.Store) {
+		const timeout = 3 * time.Second
+		name := store.QualifiedName("f", lambda.Latest)
+		v, _ := store.Versions.Get(s.Catalog().Snapshot(), scope, name)
+		slow := *v
+		slow.TimeoutSec = int(timeout.Seconds())
+		update(t, s, func(tx *store.Tx) { store.Versions.Put(tx, scope, name, &slow) })
+		p := newPail()
+		e := mapQueue(t, s, &house{}, p, lambda.EventSourceMapping{BatchSize: 100, WindowSec: 60})
+		defer e.Close()
+		p.send(message("1", "x"))
+		pass(pailVisibility - timeout - time.Second)
+		if _, _, deleted := p.left(); deleted != 0 {
+			t.Error("the window ended too early")
+		}
+		pass(2 * time.Second)
+		if _, _, deleted := p.left(); deleted != 1 {
+			t.Error("the message was not processed while it was hidden")
+		}
+	})
+}
+
 func TestMappingStops(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *store.Store) {
 		p := newPail()

@@ -115,7 +115,7 @@ func (a *async) tellDestination(s *store.Snapshot, x delivery.Effect, q store.Ev
 	if err != nil {
 		return err
 	}
-	err = a.engine.send(arn, &Message{Scope: q.Scope, Body: body, TraceID: end.event.TraceID, DedupID: "destination-" + end.event.RequestID})
+	err = a.engine.send(arn, &Message{Scope: q.Scope, Body: body, TraceID: end.traceID(), DedupID: "destination-" + end.event.RequestID})
 	end.told.destination = err == nil
 	return err
 }
@@ -162,7 +162,7 @@ func (a *async) tellDeadLetter(s *store.Snapshot, x delivery.Effect, q store.Eve
 		code, text = 200, errorMessage(end.outcome.Payload)
 	}
 	err := a.engine.send(arn, &Message{
-		Scope: q.Scope, Body: end.event.Payload, TraceID: end.event.TraceID, DedupID: "dead-letter-" + end.event.RequestID,
+		Scope: q.Scope, Body: end.event.Payload, TraceID: end.traceID(), DedupID: "dead-letter-" + end.event.RequestID,
 		Attributes: []Attribute{
 			{"RequestID", "String", end.event.RequestID},
 			{"ErrorCode", "Number", strconv.Itoa(code)},

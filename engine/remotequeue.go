@@ -175,7 +175,7 @@ func (q *remoteQueue) receive(ctx context.Context, limit int) ([]SourceMessage, 
 	}
 	messages := make([]SourceMessage, len(out.Messages))
 	for i := range out.Messages {
-		messages[i] = remoteMessage(&out.Messages[i], visibility)
+		messages[i] = q.message(&out.Messages[i], visibility)
 	}
 	return messages, nil
 }
@@ -183,11 +183,14 @@ func (q *remoteQueue) receive(ctx context.Context, limit int) ([]SourceMessage, 
 // longPoll is how long a receive waits for its first message, in seconds.
 const longPoll = 20
 
-func remoteMessage(x *types.Message, visibility time.Duration) SourceMessage {
+func (q *remoteQueue) message(x *types.Message, visibility time.Duration) SourceMessage {
 	m := SourceMessage{
 		ID: aws.ToString(x.MessageId), Receipt: aws.ToString(x.ReceiptHandle), Body: []byte(aws.ToString(x.Body)),
 		MD5: aws.ToString(x.MD5OfBody), MD5OfAttributes: aws.ToString(x.MD5OfMessageAttributes),
-		Group: x.Attributes["MessageGroupId"], Hidden: visibility,
+		Hidden: visibility,
+	}
+	if strings.HasSuffix(q.arn, ".fifo") { // the groups of other queues have no order
+		m.Group = x.Attributes["MessageGroupId"]
 	}
 	for name, value := range x.Attributes {
 		m.System = append(m.System, SystemAttribute{name, value})

@@ -6,6 +6,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // A body fails to be read once it is closed.
@@ -56,5 +59,16 @@ func TestRequestKeepsBody(t *testing.T) {
 	}
 	if client := source.(*remoteQueue).client.Options().HTTPClient; client != remoteClient {
 		t.Errorf("the queue is called by %v", client)
+	}
+}
+
+// TestRemoteGroups keeps the order of groups for FIFO queues only: those of others are for
+// fairness.
+func TestRemoteGroups(t *testing.T) {
+	x := &types.Message{Attributes: map[string]string{"MessageGroupId": "g"}}
+	for arn, want := range map[string]string{"arn:aws:sqs:us-east-1:000000000000:q": "", "arn:aws:sqs:us-east-1:000000000000:q.fifo": "g"} {
+		if got := (&remoteQueue{arn: arn}).message(x, time.Second); got.Group != want || got.system("MessageGroupId") != "g" {
+			t.Errorf("%s: %+v", arn, got)
+		}
 	}
 }

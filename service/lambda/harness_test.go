@@ -41,7 +41,7 @@ func newHarness(t *testing.T) *harness {
 	}
 	t.Cleanup(func() { s.Close() })
 	e, err := engine.Open(engine.Options{
-		Store: s, Start: startEcho, Logger: log,
+		Store: s, Start: startEcho, Logger: log, Source: openSilent,
 		Account: admission.Account{Limit: 1000, IdleTimeout: time.Minute, MaxAge: time.Hour},
 	})
 	if err != nil {

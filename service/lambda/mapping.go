@@ -28,7 +28,7 @@ func (s *Service) CreateEventSourceMapping(c *wire.Call, in *api.CreateEventSour
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mappable(c, in, in.EventSourceArn.V, in.MetricsConfig); err != nil {
+	if err := s.mappable(c, in, in.EventSourceArn.V, in.MetricsConfig, in.ProvisionedPollerConfig); err != nil {
 		return nil, err
 	}
 	m := lambda.EventSourceMapping{
@@ -43,7 +43,7 @@ func (s *Service) CreateEventSourceMapping(c *wire.Call, in *api.CreateEventSour
 		return nil, err
 	}
 	err = s.update(func(tx *store.Tx) error {
-		if err := checkDuplicate(tx, t, &m); err != nil {
+		if err := checkDuplicate(tx, t.scope, &m); err != nil {
 			return err
 		}
 		store.EventSourceMappings.Put(tx, t.scope, m.ID, &m)
@@ -62,11 +62,11 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 	if !ok {
 		return nil, noMapping()
 	}
-	if err := s.mappable(c, in, old.Source, in.MetricsConfig); err != nil {
+	if err := s.mappable(c, in, old.Source, in.MetricsConfig, in.ProvisionedPollerConfig); err != nil {
 		return nil, err
 	}
 	var m lambda.EventSourceMapping
-	err := s.changeMapping(c, in.UUID.V, func(now lambda.EventSourceMapping) (lambda.EventSourceMapping, error) {
+	err := s.changeMapping(c, in.UUID.V, func(tx *store.Tx, now lambda.EventSourceMapping) (lambda.EventSourceMapping, error) {
 		m = now
 		if in.FunctionName.OK {
 			t, err := s.target(c, in.FunctionName.V, wire.Opt[string]{})
@@ -74,6 +74,9 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 				return m, err
 			}
 			m.Function, m.Qualifier = t.name, t.qualifier
+			if err := checkDuplicate(tx, t.scope, &m); err != nil {
+				return m, err
+			}
 		}
 		m = mapped(m, mappingSettings{&in.BatchSize, &in.MaximumBatchingWindowInSeconds, in.FilterCriteria, in.ScalingConfig, in.ProvisionedPollerConfig, in.FunctionResponseTypes, in.MetricsConfig})
 		disabled := now.State == lambda.MappingDisabled
@@ -86,6 +89,9 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 			m.State = lambda.MappingDisabling
 		}
 		m.LastModified = time.Now()
+		if onlyDisables(in) {
+			return m, nil
+		}
 		return m, s.checkMapping(c, &m)
 	})
 	if err != nil {
@@ -95,11 +101,22 @@ func (s *Service) UpdateEventSourceMapping(c *wire.Call, in *api.UpdateEventSour
 	return mappingConfiguration(c.Scope, &m), nil
 }
 
+// onlyDisables reports whether an update does nothing but disable a mapping. That must be
+// possible when the queue or the function is gone, or they do not go together any more.
+func onlyDisables(in *api.UpdateEventSourceMappingRequest) bool {
+	for _, name := range wire.Given(in) {
+		if name != "UUID" && name != "Enabled" {
+			return false
+		}
+	}
+	return in.Enabled.OK && !in.Enabled.V
+}
+
 // DeleteEventSourceMapping stops a mapping for good. Batches that are being processed are
 // processed to their end.
 func (s *Service) DeleteEventSourceMapping(c *wire.Call, in *api.DeleteEventSourceMappingRequest) (*api.EventSourceMappingConfiguration, error) {
 	var m lambda.EventSourceMapping
-	err := s.changeMapping(c, in.UUID.V, func(now lambda.EventSourceMapping) (lambda.EventSourceMapping, error) {
+	err := s.changeMapping(c, in.UUID.V, func(_ *store.Tx, now lambda.EventSourceMapping) (lambda.EventSourceMapping, error) {
 		m = now
 		m.State, m.LastModified = lambda.MappingDeleting, time.Now()
 		return m, nil
@@ -112,7 +129,7 @@ func (s *Service) DeleteEventSourceMapping(c *wire.Call, in *api.DeleteEventSour
 }
 
 // changeMapping changes a mapping that is not just changing.
-func (s *Service) changeMapping(c *wire.Call, id string, f func(lambda.EventSourceMapping) (lambda.EventSourceMapping, error)) error {
+func (s *Service) changeMapping(c *wire.Call, id string, f func(*store.Tx, lambda.EventSourceMapping) (lambda.EventSourceMapping, error)) error {
 	return s.update(func(tx *store.Tx) error {
 		now, ok := store.EventSourceMappings.Get(tx, c.Scope, id)
 		if !ok {
@@ -121,7 +138,7 @@ func (s *Service) changeMapping(c *wire.Call, id string, f func(lambda.EventSour
 		if _, changing := now.State.Next(); changing {
 			return userError("ResourceInUseException", "Cannot update the event source mapping because it is in use.")
 		}
-		next, err := f(*now)
+		next, err := f(tx, *now)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ var streamParameters = []string{
 }
 
 // mappable refuses sources and parameters that a mapping cannot have here.
-func (s *Service) mappable(c *wire.Call, in wire.Struct, source string, metrics *api.EventSourceMappingMetricsConfig) error {
+func (s *Service) mappable(c *wire.Call, in wire.Struct, source string, metrics *api.EventSourceMappingMetricsConfig, pollers *api.ProvisionedPollerConfig) error {
 	switch service := serviceOf(source); service {
 	case "sqs":
 	case "":
@@ -44,6 +44,9 @@ func (s *Service) mappable(c *wire.Call, in wire.Struct, source string, metrics 
 		if contains(streamParameters, name) {
 			return invalid("Unsupported %s parameter for given event source mapping type.", name)
 		}
+	}
+	if pollers != nil && pollers.PollerGroupName.OK {
+		return invalid("Unsupported PollerGroupName parameter for given event source mapping type.")
 	}
 	if metrics != nil {
 		for _, group := range metrics.Metrics {
@@ -103,10 +106,10 @@ func (s *Service) checkMappingScale(scope lambda.Scope, m *lambda.EventSourceMap
 }
 
 // checkDuplicate refuses a second mapping of a queue to a function.
-func checkDuplicate(tx *store.Tx, t target, m *lambda.EventSourceMapping) error {
+func checkDuplicate(tx *store.Tx, scope lambda.Scope, m *lambda.EventSourceMapping) error {
 	var other string
-	store.EventSourceMappings.Scan(tx, t.scope, "", func(id string, x *lambda.EventSourceMapping) bool {
-		if x.Source == m.Source && x.Function == m.Function && x.Qualifier == m.Qualifier && x.State != lambda.MappingDeleting {
+	store.EventSourceMappings.Scan(tx, scope, "", func(id string, x *lambda.EventSourceMapping) bool {
+		if id != m.ID && x.Source == m.Source && x.Function == m.Function && x.Qualifier == m.Qualifier && x.State != lambda.MappingDeleting {
 			other = id
 		}
 		return other == ""
@@ -114,5 +117,5 @@ func checkDuplicate(tx *store.Tx, t target, m *lambda.EventSourceMapping) error 
 	if other == "" {
 		return nil
 	}
-	return conflict(`An event source mapping with SQS arn (" %s ") and function (" %s ") already exists. Please update or delete the existing mapping with UUID %s`, m.Source, t.name, other)
+	return conflict(`An event source mapping with SQS arn (" %s ") and function (" %s ") already exists. Please update or delete the existing mapping with UUID %s`, m.Source, m.Function, other)
 }

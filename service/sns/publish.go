@@ -239,12 +239,17 @@ func readAttributes(given map[string]*api.MessageAttributeValue) (map[string]Att
 		default:
 			return nil, lookup("InvalidParameterValueException", fmt.Sprintf("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name))
 		}
-		if kind == "Number" && !json.Valid([]byte(x.Value)) {
+		if kind == "Number" && !isNumber(x.Value) {
 			return nil, lookup("InvalidParameterValueException", fmt.Sprintf("Could not cast message attribute '%s' value to number.", name))
 		}
 		attributes[name] = x
 	}
 	return attributes, nil
+}
+
+// isNumber reports whether a text is a number of JSON.
+func isNumber(text string) bool {
+	return strings.ContainsRune("-0123456789", rune(text[0])) && json.Valid([]byte(text))
 }
 
 // publish stores a message with its deliveries, and returns its id and sequence number.

@@ -27,8 +27,8 @@ type Targets struct {
 type QueueMessage struct {
 	Body       []byte
 	Attributes map[string]Attribute
-	GroupID    string // of FIFO topics
-	DedupID    string
+	GroupID    string // always of FIFO topics, perhaps of others
+	DedupID    string // of FIFO topics
 	TraceID    string // AWSTraceHeader
 }
 

@@ -76,6 +76,8 @@ func TestRefusals(t *testing.T) {
 		{"404 NotFound Topic does not exist", "Publish", []string{"TopicArn", arn + "x", "Message", "m"}},
 		{"400 InvalidParameter Invalid parameter: Empty message", "Publish", []string{"TopicArn", arn, "Message", ""}},
 		{"400 InvalidParameter Invalid parameter: Message Structure - No default entry in JSON message body", "Publish", []string{"TopicArn", arn, "Message", "{}", "MessageStructure", "json"}},
+		{"400 ParameterValueInvalid Could not cast message attribute 'n' value to number.", "Publish", []string{"TopicArn", arn, "Message", "m",
+			"MessageAttributes.entry.1.Name", "n", "MessageAttributes.entry.1.Value.DataType", "Number", "MessageAttributes.entry.1.Value.StringValue", "true"}},
 		{"400 InvalidParameter Invalid parameter: The MessageGroupId parameter is required for FIFO topics", "Publish", []string{"TopicArn", fifo, "Message", "m"}},
 		{"400 InvalidParameter Invalid parameter: The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly", "Publish", []string{"TopicArn", fifo, "Message", "m", "MessageGroupId", "g"}},
 		{"400 InvalidParameter Invalid parameter: weir does not support the protocol sms", "Publish", []string{"PhoneNumber", "+4912345678", "Message", "m"}},

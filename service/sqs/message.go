@@ -264,7 +264,8 @@ func messageAttribute(name string, v *api.MessageAttributeValue) (store.MessageA
 		return none, invalid("The message attribute '%s' with type '%s' must use field '%s'.", name, base, map[bool]string{true: "Binary", false: "String"}[base == "Binary"])
 	}
 	if base == "Number" {
-		if _, err := strconv.ParseFloat(a.Value, 64); err != nil {
+		// ParseFloat also takes NaN, infinities and hexadecimal numbers.
+		if _, err := strconv.ParseFloat(a.Value, 64); err != nil || strings.Trim(a.Value, "0123456789+-.eE") != "" {
 			return none, invalid("Could not cast message attribute '%s' value to number.", name)
 		}
 	}

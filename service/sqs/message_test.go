@@ -159,6 +159,8 @@ func TestBadMessages(t *testing.T) {
 		{"SendMessage", send(`"MessageAttributes":{"a":{"DataType":"Blob","StringValue":"x"}}`), 400, "InvalidParameterValue",
 			"The message attribute 'a' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String."},
 		{"SendMessage", send(`"MessageAttributes":{"a":{"DataType":"Number","StringValue":"x"}}`), 400, "InvalidParameterValue", "Could not cast message attribute 'a' value to number."},
+		{"SendMessage", send(`"MessageAttributes":{"a":{"DataType":"Number","StringValue":"NaN"}}`), 400, "InvalidParameterValue", "Could not cast message attribute 'a' value to number."},
+		{"SendMessage", send(`"MessageAttributes":{"a":{"DataType":"Number","StringValue":"0x1p-2"}}`), 400, "InvalidParameterValue", "Could not cast message attribute 'a' value to number."},
 		{"SendMessage", send(`"MessageAttributes":{"a":{"DataType":"String","StringValue":""}}`), 400, "InvalidParameterValue", "The message attribute 'a' with type 'String' must use field 'String'."},
 		{"SendMessage", send(`"MessageDeduplicationId":"d"`), 400, "InvalidParameterValue",
 			"Value d for parameter MessageDeduplicationId is invalid. Reason: The request include parameter that is not valid for this queue type."},
@@ -227,7 +229,16 @@ func TestDestination(t *testing.T) {
 	if got := h.receive("q", `,"MessageAttributeNames":["All"]`); len(got) != 1 || got[0]["Body"] != "body" || got[0]["MessageAttributes"] == nil {
 		t.Errorf("%v", got)
 	}
-	for _, arn := range []string{scope.ARN("sqs", "none"), "arn:aws:sns:us-east-1:111111111111:t", ""} {
+	// A message of a FIFO topic, or one of another topic with a message group.
+	if err := h.service.Send(context.Background(), scope.ARN("sqs", "q"), store.Message{Body: "grouped", Group: "g", Dedup: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	got := h.receive("q", `,"MessageSystemAttributeNames":["All"]`)
+	if len(got) != 1 || got[0]["Attributes"].(map[string]any)["MessageGroupId"] != "g" || got[0]["Attributes"].(map[string]any)["MessageDeduplicationId"] != nil {
+		t.Errorf("%v", got)
+	}
+	h.create("q.fifo", "")
+	for _, arn := range []string{scope.ARN("sqs", "q.fifo"), scope.ARN("sqs", "none"), "arn:aws:sns:us-east-1:111111111111:t", ""} {
 		if err := h.service.Send(context.Background(), arn, store.Message{Body: "body"}); err == nil {
 			t.Errorf("%s took a message", arn)
 		}

@@ -96,6 +96,9 @@ func (s *Service) StartMessageMoveTask(c *wire.Call, in *api.StartMessageMoveTas
 		if t.to, err = s.queueOfARN(c, in.DestinationArn.V, "DestinationArn"); err != nil {
 			return nil, err
 		}
+		if t.to == t.source {
+			return nil, invalid("The source and the destination of a message move task must not be the same queue.")
+		}
 		if t.to.Config().FIFO != t.source.Config().FIFO {
 			return nil, invalid("The source and the destination of a message move task must be of the same queue type.")
 		}

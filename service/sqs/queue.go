@@ -66,6 +66,9 @@ func (s *Service) newConfig(scope lambda.Scope, name string, in *api.CreateQueue
 	if err := checkAttributes(in.Attributes, fifo); err != nil {
 		return nil, err
 	}
+	if len(in.Tags) > maxTags {
+		return nil, tooManyTags(name)
+	}
 	config := &store.QueueConfig{FIFO: fifo, Tags: in.Tags}
 	if err := configure(config, in.Attributes); err != nil {
 		return nil, err
@@ -269,6 +272,8 @@ func (s *Service) ListDeadLetterSourceQueues(c *wire.Call, in *api.ListDeadLette
 
 const maxTags = 50 // of a queue
 
+func tooManyTags(queue string) error { return invalid("Too many tags added for queue %s.", queue) }
+
 // TagQueue adds tags to a queue.
 func (s *Service) TagQueue(c *wire.Call, in *api.TagQueueRequest) error {
 	q, err := s.find(c, in.QueueUrl)
@@ -303,7 +308,7 @@ func (s *Service) changeTags(q *store.Queue, change func(map[string]string)) err
 		maps.Copy(tags, c.Tags)
 		change(tags)
 		if len(tags) > maxTags {
-			return invalid("Too many tags added for queue %s.", q.Name)
+			return tooManyTags(q.Name)
 		}
 		c.Tags = tags
 		return nil

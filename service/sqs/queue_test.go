@@ -123,6 +123,8 @@ func (h *harness) moveTasks(dead string) {
 		{"StartMessageMoveTask", `{"SourceArn":"` + scope.ARN("sqs", "q") + `"}`, 400, "InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue."},
 		{"StartMessageMoveTask", `{"SourceArn":"` + dead + `","DestinationArn":"` + scope.ARN("sqs", "x") + `"}`, 404, "ResourceNotFoundException",
 			"The resource that you specified for the DestinationArn parameter doesn't exist."},
+		{"StartMessageMoveTask", `{"SourceArn":"` + dead + `","DestinationArn":"` + dead + `"}`, 400, "InvalidParameterValue",
+			"The source and the destination of a message move task must not be the same queue."},
 		{"CancelMessageMoveTask", `{"TaskHandle":"x"}`, 400, "InvalidParameterValue", "Value for parameter TaskHandle is invalid."},
 	})
 	h.ok("StartMessageMoveTask", `{"SourceArn":"`+dead+`"}`)
@@ -170,6 +172,14 @@ func TestListAndTags(t *testing.T) {
 	if got := fmt.Sprint(h.ok("ListQueueTags", `{"QueueUrl":"QUEUE/b"}`)); got != "map[Tags:map[y:2]]" {
 		t.Error(got)
 	}
+	tags := `"t0":""`
+	for i := range maxTags {
+		tags += fmt.Sprintf(`,"t%d":""`, i+1)
+	}
+	h.refuses([]refusal{
+		{"CreateQueue", `{"QueueName":"tags","tags":{` + tags + `}}`, 400, "InvalidParameterValue", "Too many tags added for queue tags."},
+		{"TagQueue", `{"QueueUrl":"QUEUE/b","Tags":{` + tags + `}}`, 400, "InvalidParameterValue", "Too many tags added for queue b."},
+	})
 }
 
 func TestPermissions(t *testing.T) {

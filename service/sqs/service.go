@@ -81,8 +81,11 @@ func (s *Service) Send(ctx context.Context, arn string, m store.Message) error {
 		return noQueue()
 	}
 	config := q.Config()
-	if config.FIFO != (m.Group != "") {
-		return lambda.Errorf("InvalidParameterValue", "Only messages with a message group can be sent to a FIFO queue, and to no other: %s", arn)
+	if config.FIFO && m.Group == "" {
+		return lambda.Errorf("InvalidParameterValue", "Only messages with a message group can be sent to a FIFO queue: %s", arn)
+	}
+	if !config.FIFO {
+		m.Dedup = "" // of a FIFO topic; the group goes on
 	}
 	m.Sender, m.Delay = q.Scope.Account, -1
 	if size, limit := sizeOf(&m), maximumSize(config); size > limit {
