@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,11 +85,19 @@ func checkTransformation(p *pattern, t *api.MetricTransformation) error {
 	case len(t.Dimensions) > 0 && p.json == nil && p.fields == nil:
 		return invalid("Invalid metric transformation: dimensions need a JSON or a space-delimited filter pattern.")
 	}
+	for name, selector := range t.Dimensions {
+		if !p.names(selector) {
+			return invalid("Invalid metric transformation: the value '%s' of the dimension %s names nothing that the filter pattern has.", selector, name)
+		}
+	}
 	value := t.MetricValue.V
 	if strings.HasPrefix(value, "$") {
+		if !p.names(value) {
+			return invalid("Invalid metric transformation: the metric value '%s' names nothing that the filter pattern has.", value)
+		}
 		return nil
 	}
-	if _, err := strconv.ParseFloat(value, 64); err != nil {
+	if n, err := strconv.ParseFloat(value, 64); err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 		return invalid("Invalid metric transformation: the metric value '%s' is neither a number nor a selector.", value)
 	}
 	return nil

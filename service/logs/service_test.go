@@ -293,6 +293,18 @@ func TestMetricFilter(t *testing.T) {
 		"Invalid metric transformation: dimensions and default value are mutually exclusive properties.")
 	h.refuses("PutMetricFilter", put("x", "ERROR", `"metricValue":"much"`), "InvalidParameterException",
 		"Invalid metric transformation: the metric value 'much' is neither a number nor a selector.")
+	// What no event can have would never give a datapoint.
+	for _, x := range []struct{ pattern, transformation, want string }{
+		{"ERROR", `"metricValue":"$ms"`, "the metric value '$ms' names nothing that the filter pattern has."},
+		{"ERROR", `"metricValue":"NaN"`, "the metric value 'NaN' is neither a number nor a selector."},
+		{"[ip, ms]", `"metricValue":"$size"`, "the metric value '$size' names nothing that the filter pattern has."},
+		{"[ip, ms]", `"metricValue":"$.ms"`, "the metric value '$.ms' names nothing that the filter pattern has."},
+		{"{ $.ms > 0 }", `"metricValue":"$.ms["`, "the metric value '$.ms[' names nothing that the filter pattern has."},
+		{"{ $.ms > 0 }", `"metricValue":"1","dimensions":{"Path":"path"}`, "the value 'path' of the dimension Path names nothing that the filter pattern has."},
+		{"[ip, ...]", `"metricValue":"1","dimensions":{"User":"$user"}`, "the value '$user' of the dimension User names nothing that the filter pattern has."},
+	} {
+		h.refuses("PutMetricFilter", put("x", x.pattern, x.transformation), "InvalidParameterException", "Invalid metric transformation: "+x.want)
+	}
 	h.equal(list(h.ok("DescribeMetricFilters", `{"metricName":"m","metricNamespace":"n"}`), "metricFilters", "filterName"), "count", "time")
 	h.equal(list(h.ok("DescribeLogGroups", `{}`), "logGroups", "metricFilterCount"), "2")
 	h.put("ERROR", `{"ms":12.5,"path":"/a"}`, `{"ms":12.5}`, `{"ms":"no"}`)
