@@ -173,6 +173,19 @@ func TestGetLogEvents(t *testing.T) {
 	if start[backward] != back[backward] {
 		t.Errorf("the token at the beginning: %v, %v", back[backward], start[backward])
 	}
+	// Nothing is passed over when a reader turns at an end.
+	h.equal(list(get(token(start, forward)), "events", "message"), "1", "2")
+	h.equal(list(get(token(get(token(p, forward)), backward)), "events", "message"), "5", "6")
+
+	// Who begins with an empty stream sees what comes.
+	h.ok("CreateLogStream", `{"logGroupName":"g","logStreamName":"empty"}`)
+	for _, more := range []string{"", `,"startFromHead":true`} {
+		empty := h.ok("GetLogEvents", `{"logGroupName":"g","logStreamName":"empty"`+more+`}`)
+		h.ok("PutLogEvents", fmt.Sprintf(`{"logGroupName":"g","logStreamName":"empty","logEvents":[{"timestamp":%d,"message":"new"}]}`, time.Now().UnixMilli()))
+		h.equal(list(h.ok("GetLogEvents", `{"logGroupName":"g","logStreamName":"empty"`+token(empty, forward)+`}`), "events", "message"), "new")
+		h.ok("DeleteLogStream", `{"logGroupName":"g","logStreamName":"empty"}`)
+		h.ok("CreateLogStream", `{"logGroupName":"g","logStreamName":"empty"}`)
+	}
 	h.refuses("GetLogEvents", `{"logGroupName":"g","logStreamName":"s","nextToken":"f/x/s"}`, "InvalidParameterException", "The specified nextToken is invalid.")
 }
 
