@@ -39,7 +39,12 @@ func (s *Service) PutLogEvents(c *wire.Call, in *api.PutLogEventsRequest) (*api.
 	if err := s.logs.Put(id, in.LogStreamName.V, events); err != nil {
 		return nil, storeError(err)
 	}
-	return &api.PutLogEventsResponse{NextSequenceToken: wire.Some(sequenceToken), RejectedLogEventsInfo: rejected}, nil
+	out := &api.PutLogEventsResponse{NextSequenceToken: wire.Some(sequenceToken), RejectedLogEventsInfo: rejected}
+	if in.Entity != nil {
+		// Events are kept without what they belong to. As on AWS that is told, and they are written.
+		out.RejectedEntityInfo = &api.RejectedEntityInfo{ErrorType: wire.Some("UnsupportedLogGroupType")}
+	}
+	return out, nil
 }
 
 func checkBatch(events []api.InputLogEvent) error {

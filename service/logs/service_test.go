@@ -139,6 +139,20 @@ func TestPutLogEvents(t *testing.T) {
 }
 
 // Tokens lead in both directions, and repeat at the ends.
+// An entity is refused by itself: the events are written all the same.
+func TestRejectedEntity(t *testing.T) {
+	h := newHarness(t)
+	h.stream()
+	body := fmt.Sprintf(`{"logGroupName":"g","logStreamName":"s","logEvents":[{"timestamp":%d,"message":"m"}],"entity":{"keyAttributes":{"Type":"Service","Name":"n"}}}`, time.Now().UnixMilli())
+	if got := fmt.Sprint(h.ok("PutLogEvents", body)["rejectedEntityInfo"]); got != "map[errorType:UnsupportedLogGroupType]" {
+		t.Error(got)
+	}
+	if got, ok := h.put("n")["rejectedEntityInfo"]; ok {
+		t.Error(got)
+	}
+	h.equal(list(h.ok("GetLogEvents", `{"logGroupName":"g","logStreamName":"s"}`), "events", "message"), "m", "n")
+}
+
 func TestGetLogEvents(t *testing.T) {
 	h := newHarness(t)
 	h.stream()
