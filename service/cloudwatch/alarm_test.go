@@ -297,6 +297,21 @@ func TestEMF(t *testing.T) {
 	}
 }
 
+// What no request can name is refused: a control character would also make one metric of two.
+func TestEMFNames(t *testing.T) {
+	long := strings.Repeat("x", 1025)
+	for _, x := range []struct{ namespace, name, dimension, value string }{
+		{`n\u0000`, "m", "D", "v"}, {"n", `m\u0001`, "D", "v"}, {"n", "m", `D\n`, "v"}, {"n", "m", "D", `v\u0000w`},
+		{long, "m", "D", "v"}, {"n", long, "D", "v"}, {"n", "m", long, "v"}, {"n", "m", "D", long}, {"n", "", "D", "v"},
+	} {
+		line := fmt.Sprintf(`{"_aws":{"CloudWatchMetrics":[{"Namespace":"%s","Dimensions":[["%s"]],"Metrics":[{"Name":"%s"}]}]},"%s":"%s","%s":1}`,
+			x.namespace, x.dimension, x.name, x.dimension, x.value, x.name)
+		if points, err := EMF([]byte(line), time.Now()); err == nil {
+			t.Errorf("%.200s: %v", line, points)
+		}
+	}
+}
+
 func FuzzEMF(f *testing.F) {
 	f.Add([]byte(`{"_aws":{"CloudWatchMetrics":[{"Namespace":"a","Dimensions":[["f"]],"Metrics":[{"Name":"t"}]}]},"f":"x","t":1}`))
 	f.Fuzz(func(t *testing.T, line []byte) {

@@ -1,11 +1,13 @@
 package logs
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	api "github.com/weir-run/weir/aws/logs"
 	"github.com/weir-run/weir/aws/wire"
@@ -38,8 +40,9 @@ type Datapoint struct {
 
 // Limits of metric filters (AWS: "CloudWatch Logs quotas").
 const (
-	maxMetricFilters = 100 // of a group
-	maxDimensions    = 3
+	maxMetricFilters  = 100 // of a group
+	maxDimensions     = 3
+	maxDimensionValue = 1024 // bytes
 )
 
 // PutMetricFilter makes or changes a metric filter.
@@ -84,6 +87,11 @@ func checkTransformation(p *pattern, t *api.MetricTransformation) error {
 		return invalid("Invalid metric transformation: dimensions and default value are mutually exclusive properties.")
 	case len(t.Dimensions) > 0 && p.json == nil && p.fields == nil:
 		return invalid("Invalid metric transformation: dimensions need a JSON or a space-delimited filter pattern.")
+	}
+	for _, name := range append(slices.Collect(maps.Keys(t.Dimensions)), t.MetricName.V, t.MetricNamespace.V) {
+		if !nameable(name) {
+			return invalid("Invalid metric transformation: the name %.32q is empty, too long or has control characters.", name)
+		}
 	}
 	for name, selector := range t.Dimensions {
 		if !p.names(selector) {
@@ -203,10 +211,16 @@ func (x *metricFilter) datapoint(p *pattern, message []byte) (Datapoint, bool) {
 	}
 	for name, selector := range x.Dimensions {
 		value, ok := p.value(message, selector)
-		if !ok {
+		if !ok || !nameable(value) {
 			return Datapoint{}, false
 		}
 		d.Dimensions[name] = value
 	}
 	return d, true
+}
+
+// nameable reports whether a request to CloudWatch could name a metric by a text: what it could
+// not name would be counted, and never read.
+func nameable(value string) bool {
+	return value != "" && len(value) <= maxDimensionValue && strings.IndexFunc(value, unicode.IsControl) < 0
 }

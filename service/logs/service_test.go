@@ -323,6 +323,7 @@ func TestMetricFilter(t *testing.T) {
 	// What no event can have would never give a datapoint.
 	for _, x := range []struct{ pattern, transformation, want string }{
 		{"ERROR", `"metricValue":"$ms"`, "the metric value '$ms' names nothing that the filter pattern has."},
+		{"{ $.ms > 0 }", `"metricValue":"1","dimensions":{"a\u0000b":"$.ms"}`, `the name "a\x00b" is empty, too long or has control characters.`},
 		{"ERROR", `"metricValue":"NaN"`, "the metric value 'NaN' is neither a number nor a selector."},
 		{"[ip, ms]", `"metricValue":"$size"`, "the metric value '$size' names nothing that the filter pattern has."},
 		{"[ip, ms]", `"metricValue":"$.ms"`, "the metric value '$.ms' names nothing that the filter pattern has."},
@@ -334,7 +335,8 @@ func TestMetricFilter(t *testing.T) {
 	}
 	h.equal(list(h.ok("DescribeMetricFilters", `{"metricName":"m","metricNamespace":"n"}`), "metricFilters", "filterName"), "count", "time")
 	h.equal(list(h.ok("DescribeLogGroups", `{}`), "logGroups", "metricFilterCount"), "2")
-	h.put("ERROR", `{"ms":12.5,"path":"/a"}`, `{"ms":12.5}`, `{"ms":"no"}`)
+	h.put("ERROR", `{"ms":12.5,"path":"/a"}`, `{"ms":12.5}`, `{"ms":"no"}`,
+		`{"ms":1,"path":""}`, `{"ms":1,"path":"a\nb"}`, `{"ms":1,"path":"`+strings.Repeat("x", 1025)+`"}`)
 	h.until("two datapoints", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.mu.points) == 2 })
 	for _, d := range h.mu.points {
 		text := fmt.Sprintf("%s/%s %s %v %v %v", d.Namespace, d.Metric, d.Unit, d.Dimensions, d.Value, d.Scope)
