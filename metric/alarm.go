@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -286,6 +287,29 @@ func (m *Machine) sampleStat(q *Query, period time.Duration, points []sample) {
 		p.value, p.ok = q.Stat.Of(&set)
 		p.count, p.low = set.Count, q.Stat.LowSamples(&set)
 	}
+}
+
+// Check tells why the expression of an alarm would never give it a datapoint.
+func (a *Alarm) Check() error {
+	in := Inputs{Period: a.Period, End: Instant(a.Period)}
+	for i := range a.Queries {
+		q := &a.Queries[i]
+		l := Line{Query: q}
+		if q.Expression == nil {
+			l.Series = []Series{seriesOf(q, a.Period, []sample{{value: 1, ok: true}})}
+		}
+		in.Lines = append(in.Lines, l)
+	}
+	out, err := Evaluate(in)
+	if err != nil {
+		return err
+	}
+	for i := range a.Queries {
+		if a.Queries[i].Return && len(out[i]) != 1 {
+			return fmt.Errorf("%s: an alarm needs a single time series", a.Queries[i].ID)
+		}
+	}
+	return nil
 }
 
 // sampleExpression evaluates the lines of an alarm on an expression.

@@ -38,7 +38,8 @@ type Inputs struct {
 	Found      map[string][]Series // what each of Expression.Searches found
 }
 
-// Evaluate returns the series of each line: one, or any number for an array.
+// Evaluate returns the series of each line: one, or any number for an array. Only a line that
+// returns nothing may be a number.
 func Evaluate(in Inputs) ([][]Series, error) {
 	e := &evaluation{in: in, done: make(map[string]value), under: make(map[string]bool)}
 	out := make([][]Series, len(in.Lines))
@@ -48,6 +49,9 @@ func Evaluate(in Inputs) ([][]Series, error) {
 			return nil, fmt.Errorf("%s: %w", in.Lines[i].Query.ID, err)
 		}
 		if v.kind != series && v.kind != array {
+			if !in.Lines[i].Query.Return {
+				continue
+			}
 			return nil, fmt.Errorf("%s: the expression must return a time series", in.Lines[i].Query.ID)
 		}
 		out[i] = v.list

@@ -262,7 +262,7 @@ func (p *player) calc(text string, inputs []string) {
 		p.printf("error: %v", err)
 		return
 	}
-	in := Inputs{Period: time.Minute, Lines: []Line{{Query: &Query{ID: "result", Expression: e}}}}
+	in := Inputs{Period: time.Minute, Lines: []Line{{Query: &Query{ID: "result", Expression: e, Return: true}}}}
 	for _, w := range inputs {
 		name, list, _ := strings.Cut(w, "=")
 		s := Series{Label: name, Period: time.Minute}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	api "github.com/weir-run/weir/aws/cloudwatch"
 	"github.com/weir-run/weir/aws/wire"
@@ -35,14 +36,14 @@ func (s *Service) PutMetricAlarm(c *wire.Call, in *api.PutMetricAlarmInput) erro
 	}
 	var err error
 	if len(in.Metrics) > 0 {
-		err = r.expression(in)
+		err = r.expression(c.Scope, in)
 	} else {
 		err = r.statistic(in)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.actions(r, in.OKActions, in.AlarmActions, in.InsufficientDataActions); err != nil {
+	if err := s.actions(c.Scope, r, in.OKActions, in.AlarmActions, in.InsufficientDataActions); err != nil {
 		return err
 	}
 	if err := r.window(); err != nil {
@@ -103,7 +104,7 @@ func (r *alarmRecord) statistic(in *api.PutMetricAlarmInput) error {
 	if _, err := unitOf(in.Unit); err != nil {
 		return err
 	}
-	if _, err := periodOf(in.Period.V); err != nil {
+	if err := alarmPeriod(int(in.Period.V)); err != nil {
 		return err
 	}
 	r.Metric = recordOf(in.Namespace.V, in.MetricName.V, in.Dimensions)
@@ -112,7 +113,7 @@ func (r *alarmRecord) statistic(in *api.PutMetricAlarmInput) error {
 }
 
 // expression reads the lines of an alarm on an expression.
-func (r *alarmRecord) expression(in *api.PutMetricAlarmInput) error {
+func (r *alarmRecord) expression(s lambda.Scope, in *api.PutMetricAlarmInput) error {
 	if in.MetricName.OK || in.Namespace.OK || in.Statistic.OK || in.ExtendedStatistic.OK || len(in.Dimensions) > 0 || in.Period.OK || in.Unit.OK {
 		return validation("Exactly one of the parameters MetricName and Metrics may be specified.")
 	}
@@ -126,10 +127,11 @@ func (r *alarmRecord) expression(in *api.PutMetricAlarmInput) error {
 		if q.Return {
 			returned++
 		}
-		if q.Expression != "" {
+		if q.Expression == "" {
+			metrics++
+		} else if q.Period == 0 {
 			continue
 		}
-		metrics++
 		if period != 0 && q.Period != period {
 			return validation("Period must be consistent across metrics of an alarm")
 		}
@@ -142,6 +144,25 @@ func (r *alarmRecord) expression(in *api.PutMetricAlarmInput) error {
 		return validation("An alarm must have a metric.")
 	case returned != 1:
 		return validation("Exactly one element of the metrics list should return data.")
+	}
+	if err := alarmPeriod(period); err != nil {
+		return err
+	}
+	a, err := r.alarm(s, in.AlarmName.V)
+	if err == nil {
+		err = a.Check()
+	}
+	if err != nil {
+		return validation("Error in expression %v", err)
+	}
+	return nil
+}
+
+// alarmPeriod refuses periods that statistics have and alarms do not (CloudWatch:
+// PutMetricAlarm).
+func alarmPeriod(seconds int) error {
+	if seconds <= 0 || seconds%60 != 0 && seconds != 10 && seconds != 20 && seconds != 30 {
+		return validation("Period must be 10, 20, 30 or a multiple of 60")
 	}
 	return nil
 }
@@ -157,7 +178,7 @@ func (r *alarmRecord) window() error {
 }
 
 // actions reads what an alarm does, and refuses what nobody performs.
-func (s *Service) actions(r *alarmRecord, ok, alarm, missing []string) error {
+func (s *Service) actions(scope lambda.Scope, r *alarmRecord, ok, alarm, missing []string) error {
 	r.OKActions, r.AlarmActions, r.MissingActions = ok, alarm, missing
 	for _, list := range [][]string{ok, alarm, missing} {
 		if len(list) > maxAlarmActions {
@@ -166,6 +187,9 @@ func (s *Service) actions(r *alarmRecord, ok, alarm, missing []string) error {
 		for _, arn := range list {
 			if actionOf(arn) == actNone {
 				return validation("Invalid arn syntax: %s", arn)
+			}
+			if region := strings.Split(arn, ":")[3]; region != scope.Region {
+				return validation("Invalid region %s specified. Only %s is supported.", region, scope.Region)
 			}
 			if !s.opt.can(arn) {
 				return validation("weir does not perform the action %s", arn)
@@ -188,7 +212,7 @@ func (s *Service) PutCompositeAlarm(c *wire.Call, in *api.PutCompositeAlarmInput
 	if err != nil {
 		return validation("AlarmRule must not contain a syntax error: %v", err)
 	}
-	if err := s.actions(r, in.OKActions, in.AlarmActions, in.InsufficientDataActions); err != nil {
+	if err := s.actions(c.Scope, r, in.OKActions, in.AlarmActions, in.InsufficientDataActions); err != nil {
 		return err
 	}
 	snapshot := s.snapshot()

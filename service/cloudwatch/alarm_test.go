@@ -297,12 +297,76 @@ func TestEMF(t *testing.T) {
 	}
 }
 
+// What no request can name is refused: a control character would also make one metric of two.
+func TestEMFNames(t *testing.T) {
+	long := strings.Repeat("x", 1025)
+	for _, x := range []struct{ namespace, name, dimension, value string }{
+		{`n\u0000`, "m", "D", "v"}, {"n", `m\u0001`, "D", "v"}, {"n", "m", `D\n`, "v"}, {"n", "m", "D", `v\u0000w`},
+		{long, "m", "D", "v"}, {"n", long, "D", "v"}, {"n", "m", long, "v"}, {"n", "m", "D", long}, {"n", "", "D", "v"},
+	} {
+		line := fmt.Sprintf(`{"_aws":{"CloudWatchMetrics":[{"Namespace":"%s","Dimensions":[["%s"]],"Metrics":[{"Name":"%s"}]}]},"%s":"%s","%s":1}`,
+			x.namespace, x.dimension, x.name, x.dimension, x.value, x.name)
+		if points, err := EMF([]byte(line), time.Now()); err == nil {
+			t.Errorf("%.200s: %v", line, points)
+		}
+	}
+}
+
 func FuzzEMF(f *testing.F) {
 	f.Add([]byte(`{"_aws":{"CloudWatchMetrics":[{"Namespace":"a","Dimensions":[["f"]],"Metrics":[{"Name":"t"}]}]},"f":"x","t":1}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		points, err := EMF(line, time.Unix(1_700_000_000, 0))
 		if err != nil && points != nil {
 			t.Error("both points and an error")
+		}
+	})
+}
+
+// An alarm that could never have a datapoint, or whose actions nobody would get, is refused
+// instead of staying in INSUFFICIENT_DATA for ever.
+func TestAlarmWithoutEffect(t *testing.T) {
+	h := newHarness(t)
+	const (
+		tail = `"EvaluationPeriods":1,"Threshold":1,"ComparisonOperator":"GreaterThanThreshold"`
+		m    = `{"Id":"m","ReturnData":false,"MetricStat":{"Metric":{"Namespace":"n","MetricName":"x"},"Period":60,"Stat":"Sum"}},{"Id":"k","ReturnData":false,"MetricStat":{"Metric":{"Namespace":"n","MetricName":"y"},"Period":60,"Stat":"Sum"}}`
+	)
+	plain := func(period, actions string) string {
+		return `{"AlarmName":"a","Namespace":"n","MetricName":"x","Statistic":"Sum","Period":` + period + `,` + tail + actions + `}`
+	}
+	lines := func(more string) string { return `{"AlarmName":"a","Metrics":[` + m + `,` + more + `],` + tail + `}` }
+	for body, want := range map[string]string{
+		plain("1", ""):  "Period must be 10, 20, 30 or a multiple of 60",
+		plain("5", ""):  "Period must be 10, 20, 30 or a multiple of 60",
+		plain("90", ""): "Period must be 10, 20, 30 or a multiple of 60",
+		plain("60", `,"AlarmActions":["arn:aws:sns:eu-west-1:111111111111:t"]`): "Invalid region eu-west-1 specified. Only us-east-1 is supported.",
+		lines(`{"Id":"e","Expression":"SUM(m)"}`):                               "Error in expression e: the expression must return a time series",
+		lines(`{"Id":"e","Expression":"METRICS()"}`):                            "Error in expression e: an alarm needs a single time series",
+		lines(`{"Id":"e","Expression":"e+1"}`):                                  "Error in expression e: the expression refers to itself by e",
+		lines(`{"Id":"e","Expression":"m","Period":300}`):                       "Period must be consistent across metrics of an alarm",
+		plain("30", ""): "",
+		lines(`{"Id":"s","Expression":"MAX(m)","ReturnData":false},{"Id":"e","Expression":"k/s"}`): "",
+		lines(`{"Id":"e","Expression":"IF(m>1,m,k)","Period":60}`):                                 "",
+	} {
+		r := h.json("PutMetricAlarm", body)
+		if want == "" && r.status != 200 || want != "" && (r.status != 400 || !strings.Contains(r.body, want)) {
+			t.Errorf("%s: %d %s, want %q", body, r.status, r.body, want)
+		}
+	}
+}
+
+// TestHiddenNumber alarms on an expression that uses a number which another line has worked out.
+func TestHiddenNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.ok("PutMetricAlarm", `{"AlarmName":"a","EvaluationPeriods":1,"Threshold":1,"ComparisonOperator":"GreaterThanOrEqualToThreshold","Metrics":[
+			{"Id":"m","ReturnData":false,"MetricStat":{"Metric":{"Namespace":"n","MetricName":"x"},"Period":60,"Stat":"Sum"}},
+			{"Id":"s","Expression":"MAX(m)","ReturnData":false},{"Id":"e","Expression":"m/s"}]}`)
+		h.ok("PutMetricData", `{"Namespace":"n","MetricData":[{"MetricName":"x","Value":7}]}`)
+		time.Sleep(65 * time.Second)
+		synctest.Wait()
+		r := h.ok("DescribeAlarms", `{}`)["MetricAlarms"].([]any)[0].(map[string]any)
+		if r["StateValue"] != "ALARM" {
+			t.Error(r["StateValue"], r["StateReason"])
 		}
 	})
 }

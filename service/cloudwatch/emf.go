@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/metric"
@@ -36,6 +38,8 @@ func (s *Service) Put(scope lambda.Scope, points []Datapoint) {
 const (
 	maxEMFMetrics    = 100 // of a directive, and values of a metric
 	maxEMFDimensions = 30  // of a set
+	maxEMFName       = 255 // bytes, of a namespace, a metric or a dimension
+	maxEMFValue      = 1024
 )
 
 // emfMark is in every log line of the format; a line without it is not decoded.
@@ -92,7 +96,13 @@ func EMF(line []byte, now time.Time) ([]Datapoint, error) {
 		if len(d.Dimensions) == 0 {
 			d.Dimensions = [][]string{nil}
 		}
+		if !nameable(d.Namespace, maxEMFName) {
+			return nil, fmt.Errorf("the namespace %.32q of the embedded metrics is too long or has control characters", d.Namespace)
+		}
 		for _, m := range d.Metrics {
+			if !nameable(m.Name, maxEMFName) {
+				return nil, fmt.Errorf("the embedded metric %.32q has no name that is short enough and without control characters", m.Name)
+			}
 			values, err := emfValues(members[m.Name])
 			if err != nil {
 				return nil, fmt.Errorf("the embedded metric %s: %w", m.Name, err)
@@ -154,7 +164,15 @@ func emfDimensions(names []string, members map[string]json.RawMessage) ([]metric
 		if json.Unmarshal(members[name], &value) != nil || value == "" {
 			return nil, fmt.Errorf("the dimension %s of the embedded metrics has no text", name)
 		}
+		if !nameable(name, maxEMFName) || !nameable(value, maxEMFValue) {
+			return nil, fmt.Errorf("the dimension %.32q of the embedded metrics is too long or has control characters", name)
+		}
 		all = append(all, metric.Dimension{Name: name, Value: value})
 	}
 	return all, nil
+}
+
+// nameable reports whether a request could name it too: what it could not would never be read.
+func nameable(name string, most int) bool {
+	return name != "" && len(name) <= most && strings.IndexFunc(name, unicode.IsControl) < 0
 }

@@ -39,7 +39,12 @@ func (s *Service) PutLogEvents(c *wire.Call, in *api.PutLogEventsRequest) (*api.
 	if err := s.logs.Put(id, in.LogStreamName.V, events); err != nil {
 		return nil, storeError(err)
 	}
-	return &api.PutLogEventsResponse{NextSequenceToken: wire.Some(sequenceToken), RejectedLogEventsInfo: rejected}, nil
+	out := &api.PutLogEventsResponse{NextSequenceToken: wire.Some(sequenceToken), RejectedLogEventsInfo: rejected}
+	if in.Entity != nil {
+		// Events are kept without what they belong to. As on AWS that is told, and they are written.
+		out.RejectedEntityInfo = &api.RejectedEntityInfo{ErrorType: wire.Some("UnsupportedLogGroupType")}
+	}
+	return out, nil
 }
 
 func checkBatch(events []api.InputLogEvent) error {
@@ -120,10 +125,7 @@ func (s *Service) GetLogEvents(c *wire.Call, in *api.GetLogEventsRequest) (*api.
 	if err != nil {
 		return nil, storeError(err)
 	}
-	first, last := p.First, p.Next
-	if q.Backward {
-		first, last = last, first
-	}
+	first, last := edges(q, &p)
 	out := &api.GetLogEventsResponse{
 		Events:            []api.OutputLogEvent{},
 		NextForwardToken:  wire.Some("f/" + last.String() + "/s"),
@@ -135,6 +137,25 @@ func (s *Service) GetLogEvents(c *wire.Call, in *api.GetLogEventsRequest) (*api.
 		})
 	}
 	return out, nil
+}
+
+// edges are where a read backward and one forward go on from a page. From an empty one, the
+// opposite direction begins where the read had begun: nothing was seen that it could pass over.
+func edges(q logs.Query, p *logs.Page) (first, last logs.Position) {
+	first, last = p.First, p.Next
+	if q.Backward {
+		first, last = last, first
+	}
+	switch {
+	case len(p.Events) > 0:
+	case !q.Backward && q.After != nil:
+		first = q.After.Behind()
+	case q.Backward && q.After != nil:
+		last = q.After.Before()
+	case q.Backward:
+		last = logs.At(q.From)
+	}
+	return first, last
 }
 
 // read reads a page that is not empty, unless there is nothing: with GetLogEvents an empty one

@@ -1,10 +1,13 @@
 package logs
 
 import (
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	api "github.com/weir-run/weir/aws/logs"
 	"github.com/weir-run/weir/aws/wire"
@@ -37,8 +40,9 @@ type Datapoint struct {
 
 // Limits of metric filters (AWS: "CloudWatch Logs quotas").
 const (
-	maxMetricFilters = 100 // of a group
-	maxDimensions    = 3
+	maxMetricFilters  = 100 // of a group
+	maxDimensions     = 3
+	maxDimensionValue = 1024 // bytes
 )
 
 // PutMetricFilter makes or changes a metric filter.
@@ -84,11 +88,24 @@ func checkTransformation(p *pattern, t *api.MetricTransformation) error {
 	case len(t.Dimensions) > 0 && p.json == nil && p.fields == nil:
 		return invalid("Invalid metric transformation: dimensions need a JSON or a space-delimited filter pattern.")
 	}
+	for _, name := range append(slices.Collect(maps.Keys(t.Dimensions)), t.MetricName.V, t.MetricNamespace.V) {
+		if !nameable(name) {
+			return invalid("Invalid metric transformation: the name %.32q is empty, too long or has control characters.", name)
+		}
+	}
+	for name, selector := range t.Dimensions {
+		if !p.names(selector) {
+			return invalid("Invalid metric transformation: the value '%s' of the dimension %s names nothing that the filter pattern has.", selector, name)
+		}
+	}
 	value := t.MetricValue.V
 	if strings.HasPrefix(value, "$") {
+		if !p.names(value) {
+			return invalid("Invalid metric transformation: the metric value '%s' names nothing that the filter pattern has.", value)
+		}
 		return nil
 	}
-	if _, err := strconv.ParseFloat(value, 64); err != nil {
+	if n, err := strconv.ParseFloat(value, 64); err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 		return invalid("Invalid metric transformation: the metric value '%s' is neither a number nor a selector.", value)
 	}
 	return nil
@@ -194,10 +211,16 @@ func (x *metricFilter) datapoint(p *pattern, message []byte) (Datapoint, bool) {
 	}
 	for name, selector := range x.Dimensions {
 		value, ok := p.value(message, selector)
-		if !ok {
+		if !ok || !nameable(value) {
 			return Datapoint{}, false
 		}
 		d.Dimensions[name] = value
 	}
 	return d, true
+}
+
+// nameable reports whether a request to CloudWatch could name a metric by a text: what it could
+// not name would be counted, and never read.
+func nameable(value string) bool {
+	return value != "" && len(value) <= maxDimensionValue && strings.IndexFunc(value, unicode.IsControl) < 0
 }

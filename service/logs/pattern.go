@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -109,6 +110,17 @@ func (p *pattern) value(message []byte, name string) (string, bool) {
 	values, _ := alignFields(p.fields, message)
 	text, ok := values[name]
 	return text, ok
+}
+
+// names reports whether value may find something: a selector of JSON messages, or a field that
+// a space-delimited pattern has.
+func (p *pattern) names(name string) bool {
+	if p.fields != nil {
+		return slices.ContainsFunc(p.fields, func(f field) bool { return !f.ellipsis && "$"+f.name == name })
+	}
+	l := lexer{text: name}
+	_, err := l.path()
+	return err == nil && l.rest() == "" && strings.HasPrefix(name, "$.")
 }
 
 // decode reads a message that is one JSON object; its numbers stay as they were written.

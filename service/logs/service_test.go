@@ -139,6 +139,20 @@ func TestPutLogEvents(t *testing.T) {
 }
 
 // Tokens lead in both directions, and repeat at the ends.
+// An entity is refused by itself: the events are written all the same.
+func TestRejectedEntity(t *testing.T) {
+	h := newHarness(t)
+	h.stream()
+	body := fmt.Sprintf(`{"logGroupName":"g","logStreamName":"s","logEvents":[{"timestamp":%d,"message":"m"}],"entity":{"keyAttributes":{"Type":"Service","Name":"n"}}}`, time.Now().UnixMilli())
+	if got := fmt.Sprint(h.ok("PutLogEvents", body)["rejectedEntityInfo"]); got != "map[errorType:UnsupportedLogGroupType]" {
+		t.Error(got)
+	}
+	if got, ok := h.put("n")["rejectedEntityInfo"]; ok {
+		t.Error(got)
+	}
+	h.equal(list(h.ok("GetLogEvents", `{"logGroupName":"g","logStreamName":"s"}`), "events", "message"), "m", "n")
+}
+
 func TestGetLogEvents(t *testing.T) {
 	h := newHarness(t)
 	h.stream()
@@ -172,6 +186,19 @@ func TestGetLogEvents(t *testing.T) {
 	h.equal(list(start, "events", "message"))
 	if start[backward] != back[backward] {
 		t.Errorf("the token at the beginning: %v, %v", back[backward], start[backward])
+	}
+	// Nothing is passed over when a reader turns at an end.
+	h.equal(list(get(token(start, forward)), "events", "message"), "1", "2")
+	h.equal(list(get(token(get(token(p, forward)), backward)), "events", "message"), "5", "6")
+
+	// Who begins with an empty stream sees what comes.
+	h.ok("CreateLogStream", `{"logGroupName":"g","logStreamName":"empty"}`)
+	for _, more := range []string{"", `,"startFromHead":true`} {
+		empty := h.ok("GetLogEvents", `{"logGroupName":"g","logStreamName":"empty"`+more+`}`)
+		h.ok("PutLogEvents", fmt.Sprintf(`{"logGroupName":"g","logStreamName":"empty","logEvents":[{"timestamp":%d,"message":"new"}]}`, time.Now().UnixMilli()))
+		h.equal(list(h.ok("GetLogEvents", `{"logGroupName":"g","logStreamName":"empty"`+token(empty, forward)+`}`), "events", "message"), "new")
+		h.ok("DeleteLogStream", `{"logGroupName":"g","logStreamName":"empty"}`)
+		h.ok("CreateLogStream", `{"logGroupName":"g","logStreamName":"empty"}`)
 	}
 	h.refuses("GetLogEvents", `{"logGroupName":"g","logStreamName":"s","nextToken":"f/x/s"}`, "InvalidParameterException", "The specified nextToken is invalid.")
 }
@@ -293,9 +320,23 @@ func TestMetricFilter(t *testing.T) {
 		"Invalid metric transformation: dimensions and default value are mutually exclusive properties.")
 	h.refuses("PutMetricFilter", put("x", "ERROR", `"metricValue":"much"`), "InvalidParameterException",
 		"Invalid metric transformation: the metric value 'much' is neither a number nor a selector.")
+	// What no event can have would never give a datapoint.
+	for _, x := range []struct{ pattern, transformation, want string }{
+		{"ERROR", `"metricValue":"$ms"`, "the metric value '$ms' names nothing that the filter pattern has."},
+		{"{ $.ms > 0 }", `"metricValue":"1","dimensions":{"a\u0000b":"$.ms"}`, `the name "a\x00b" is empty, too long or has control characters.`},
+		{"ERROR", `"metricValue":"NaN"`, "the metric value 'NaN' is neither a number nor a selector."},
+		{"[ip, ms]", `"metricValue":"$size"`, "the metric value '$size' names nothing that the filter pattern has."},
+		{"[ip, ms]", `"metricValue":"$.ms"`, "the metric value '$.ms' names nothing that the filter pattern has."},
+		{"{ $.ms > 0 }", `"metricValue":"$.ms["`, "the metric value '$.ms[' names nothing that the filter pattern has."},
+		{"{ $.ms > 0 }", `"metricValue":"1","dimensions":{"Path":"path"}`, "the value 'path' of the dimension Path names nothing that the filter pattern has."},
+		{"[ip, ...]", `"metricValue":"1","dimensions":{"User":"$user"}`, "the value '$user' of the dimension User names nothing that the filter pattern has."},
+	} {
+		h.refuses("PutMetricFilter", put("x", x.pattern, x.transformation), "InvalidParameterException", "Invalid metric transformation: "+x.want)
+	}
 	h.equal(list(h.ok("DescribeMetricFilters", `{"metricName":"m","metricNamespace":"n"}`), "metricFilters", "filterName"), "count", "time")
 	h.equal(list(h.ok("DescribeLogGroups", `{}`), "logGroups", "metricFilterCount"), "2")
-	h.put("ERROR", `{"ms":12.5,"path":"/a"}`, `{"ms":12.5}`, `{"ms":"no"}`)
+	h.put("ERROR", `{"ms":12.5,"path":"/a"}`, `{"ms":12.5}`, `{"ms":"no"}`,
+		`{"ms":1,"path":""}`, `{"ms":1,"path":"a\nb"}`, `{"ms":1,"path":"`+strings.Repeat("x", 1025)+`"}`)
 	h.until("two datapoints", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.mu.points) == 2 })
 	for _, d := range h.mu.points {
 		text := fmt.Sprintf("%s/%s %s %v %v %v", d.Namespace, d.Metric, d.Unit, d.Dimensions, d.Value, d.Scope)

@@ -44,6 +44,22 @@ func At(ms int64) Position { return Position{position{ms, -1, -1}} }
 // String is the form that ParsePosition reads.
 func (p Position) String() string { return p.p.String() }
 
+// Before is the place in front of what is at p: a read forward from there finds it.
+func (p Position) Before() Position {
+	if p.p.at >= 0 { // else nothing is at p
+		p.p.at--
+	}
+	return p
+}
+
+// Behind is the place behind what is at p: a read backward from there finds it.
+func (p Position) Behind() Position {
+	if p.p.at >= 0 {
+		p.p.at++
+	}
+	return p
+}
+
 // ParsePosition reads a position.
 func ParsePosition(s string) (Position, error) {
 	if len(s) != 56 || strings.Trim(s, "0123456789") != "" {
