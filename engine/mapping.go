@@ -190,7 +190,7 @@ func (m *mapping) received(x delivery.MappingEffect, got []SourceMessage, err er
 		m.mu.held[m.mu.last] = &heldMessage{s, record}
 		until := now.Add(s.Hidden)
 		messages = append(messages, delivery.Message{
-			ID: m.mu.last, Group: m.groupLocked(s.Group), Bytes: len(record) + 1, Until: until, Start: max(until.Add(-timeout), 1),
+			ID: m.mu.last, Group: m.groupLocked(s.Group), Bytes: len(record) + 1, Until: until, Start: max(until.Add(-min(timeout, s.Hidden/2)), 1),
 		})
 	}
 	m.countLocked("PolledEventCount", len(got))
