@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -230,4 +231,34 @@ func TestNodeJSONLog(t *testing.T) {
 	if strings.Contains(log, "not shown") {
 		t.Error("a line below the level")
 	}
+}
+
+// TestNodeHeapFitsMemory runs a function that makes garbage beside 40 MB that it keeps: V8 must
+// collect it before the heap outgrows the function's memory.
+func TestNodeHeapFitsMemory(t *testing.T) {
+	eachHost(t, func(t *testing.T, h *Host) {
+		needRuntime(t, h, "nodejs22.x")
+		const memory = 128
+		e := startFunction(t, h, lambda.Version{Runtime: "nodejs22.x", Handler: "app.handler", MemoryMB: memory, TimeoutSec: 60}, map[string]string{
+			"app.js": `const objects = (b) => Array.from({ length: 1024 }, (_, a) => ({ a, b }));
+exports.handler = async () => {
+  const kept = [];
+  for (let i = 0; i < 960; i++) kept.push(objects(i));
+  let peak = 0;
+  for (let i = 0; i < 2500; i++) {
+    kept[(i * 7919) % kept.length] = objects(i);
+    peak = Math.max(peak, process.memoryUsage().heapTotal);
+  }
+  return Math.round(peak / 2 ** 20);
+};`,
+		})
+		if i := e.waitReady(); i.Err != nil {
+			t.Fatal(i.Err)
+		}
+		o := e.Invoke(e.invocation("{}"))
+		e.waitIdle()
+		if peak, err := strconv.Atoi(string(o.Payload)); err != nil || peak >= memory {
+			t.Errorf("the heap had %s MB of %d", o.Payload, memory)
+		}
+	})
 }

@@ -148,6 +148,9 @@ def quits(event, context):
     exit(5)
 
 number = 5
+
+def half_a_pair(event, context):
+    raise ValueError("\ud800")
 `
 
 var pythonFiles = map[string]string{
@@ -176,6 +179,9 @@ func TestPythonHandlers(t *testing.T) {
 		{handler: "app.deep", errorType: "Custom",
 			want: `{"errorMessage": "two\nlines", "errorType": "Custom", "requestId": "ID", "stackTrace": ["  File \"/var/task/app.py\", line 31, in deep\n    inner()\n", "  File \"/var/task/app.py\", line 28, in inner\n    raise Custom(\"two\\nlines\")\n"]}`,
 			log:  "[ERROR] Custom: two\rlines\rTraceback (most recent call last):\r\u00a0\u00a0File \"/var/task/app.py\", line 31, in deep\r\u00a0\u00a0\u00a0\u00a0inner()\r\u00a0\u00a0File \"/var/task/app.py\", line 28, in inner\r\u00a0\u00a0\u00a0\u00a0raise Custom(\"two\\nlines\")\n"},
+		{handler: "app.half_a_pair", errorType: "ValueError",
+			want: `{"errorMessage": "\ud800", "errorType": "ValueError", "requestId": "ID", "stackTrace": ["  File \"/var/task/app.py\", line 81, in half_a_pair\n    raise ValueError(\"\\ud800\")\n"]}`,
+			log:  "[ERROR] ValueError: \\ud800\rTraceback (most recent call last):\r\u00a0\u00a0File \"/var/task/app.py\", line 81, in half_a_pair\r\u00a0\u00a0\u00a0\u00a0raise ValueError(\"\\ud800\")\n"},
 		{handler: "app.exits", errorType: "Runtime.ExitError",
 			want: `{"errorType":"Runtime.ExitError","errorMessage":"RequestId: ID Error: Runtime exited with error: exit status 3"}`,
 			log:  "RequestId: ID Error: Runtime exited with error: exit status 3\nRuntime.ExitError\n"},

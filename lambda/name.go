@@ -22,8 +22,8 @@ func ParseFunctionName(s string) (FunctionName, bool) {
 	var n FunctionName
 	rest := s
 	if arn, ok := strings.CutPrefix(rest, "arn:"); ok {
-		_, after, ok := strings.Cut(arn, ":lambda:")
-		if !ok {
+		partition, after, ok := strings.Cut(arn, ":lambda:")
+		if !ok || partition != "aws" && !strings.HasPrefix(partition, "aws-") {
 			return n, false
 		}
 		rest = after
@@ -37,8 +37,9 @@ func ParseFunctionName(s string) (FunctionName, bool) {
 		n.Account, rest = head, after
 	}
 	rest = strings.TrimPrefix(rest, "function:")
-	n.Name, n.Qualifier, _ = strings.Cut(rest, ":")
-	return n, isWord(n.Name, "-_.") && (n.Qualifier == "" || isQualifier(n.Qualifier))
+	var qualified bool
+	n.Name, n.Qualifier, qualified = strings.Cut(rest, ":")
+	return n, isWord(n.Name, "-_.") && (!qualified || isQualifier(n.Qualifier))
 }
 
 // IsAccount reports whether s has the form of an account id: twelve digits.

@@ -33,7 +33,7 @@ var (
 	typeEnvironmentVariableName                  = wire.Type{Kind: wire.String, Pattern: &wire.Pattern{Text: `[a-zA-Z]([a-zA-Z0-9_])+`}, Sensitive: true}
 	typeEnvironmentVariableValue                 = wire.Type{Kind: wire.String, Sensitive: true}
 	typeEnvironmentVariables                     = wire.Type{Kind: wire.MapKind, Elem: &typeEnvironmentVariableValue, Key: &typeEnvironmentVariableName, Sensitive: true, NotNull: true}
-	typeEphemeralStorageSize                     = wire.Type{Kind: wire.Int32, Min: 512, HasMin: true, Max: 32768, HasMax: true}
+	typeEphemeralStorageSize                     = wire.Type{Kind: wire.Int32, Min: 512, HasMin: true, Max: 10240, HasMax: true}
 	typeEventSourceMappingArn                    = wire.Type{Kind: wire.String, Min: 85, HasMin: true, Max: 120, HasMax: true, Pattern: &wire.Pattern{Text: `arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`}}
 	typeEventSourceMappingMetric                 = wire.Type{Kind: wire.String, Enum: []string{"ErrorCount", "EventCount", "KafkaMetrics"}}
 	typeEventSourceMappingMetricList             = wire.Type{Kind: wire.ListKind, Elem: &typeEventSourceMappingMetric, Max: 3, HasMax: true, NotNull: true}

@@ -242,7 +242,9 @@ def log_error(error):
         for line in entry.splitlines() or [""]:
             text = line.lstrip(" ")
             lines.append(INDENT * (len(line) - len(text)) + text)
-    sys.stdout.write(LINE.join("\n".join(lines).split("\n")) + "\n")
+    text = LINE.join("\n".join(lines).split("\n")) + "\n"
+    # Half of a surrogate pair has no UTF-8 form; an error that tells of one must not end the process.
+    sys.stdout.write(text.encode(errors="backslashreplace").decode())
 
 
 # ---------------------------------------------------------------------------------------------

@@ -410,10 +410,27 @@ function assigned() {
   require('module').Module._initPaths(); // NODE_PATH
 }
 
+// fitHeap makes V8 collect garbage before its heap outgrows the function's memory, which would
+// end the process. AWS gives V8 nine tenths of that memory at its start; a process started ahead
+// of time has V8's own limit of gigabytes, up to which it would let garbage pile up. What can be
+// set in a running process is how much the heap may grow before the next collection.
+function fitHeap() {
+  if (/--(max|optimize)[-_]/.test(process.env.NODE_OPTIONS)) return; // the function's own choice
+  const megabytes = Number(process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE);
+  if (megabytes < 1024) {
+    require('v8').setFlagsFromString('--optimize-for-size');
+    // With a part of a CPU the heap outgrows a collection that goes on beside the function.
+    require('v8').setFlagsFromString('--no-incremental-marking');
+  } else if (megabytes < 4096) {
+    require('v8').setFlagsFromString('--heap-growing-percent=50');
+  }
+}
+
 // prepare does, in a process started ahead of time, what costs time and is the same for all.
 function prepare() {
   require('module');
   require('stream');
+  require('v8');
   util.format('%s %o', 'a', { a: [1] });
   new Date().toISOString();
   JSON.parse(JSON.stringify({ a: [1, 2.5, 'b'] }));
@@ -422,6 +439,7 @@ function prepare() {
 }
 
 async function begin(client) {
+  fitHeap();
   patchConsole();
   setUpGlobals();
   findRoots();

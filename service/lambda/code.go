@@ -27,6 +27,24 @@ func (u *upload) release() {
 	u.blob.Release()
 }
 
+// codeSize adds up the deployment packages of all versions of an account and region.
+func codeSize(r store.Reader, scope lambda.Scope) int64 {
+	var size int64
+	store.Versions.Scan(r, scope, "", func(_ string, v *lambda.Version) bool {
+		size += v.Code.Size
+		return true
+	})
+	return size
+}
+
+// checkStorage refuses to store more bytes of code than an account and region may have.
+func checkStorage(r store.Reader, scope lambda.Scope, more int64) error {
+	if more > 0 && codeSize(r, scope)+more > lambda.MaxTotalCode {
+		return userError("CodeStorageExceededException", "Code storage limit exceeded.")
+	}
+	return nil
+}
+
 // upload stores a deployment package and unpacks it, so that a bad one is refused at once.
 func (s *Service) upload(zip []byte) (*upload, error) {
 	switch {

@@ -107,6 +107,7 @@ func TestProvisionedConcurrencyRefusals(t *testing.T) {
 		h.publish(f)
 		h.ok("POST", "/2015-03-31/functions/"+f+"/aliases", `{"Name":"prod","FunctionVersion":"1"}`)
 	}
+	h.ok("POST", "/2015-03-31/functions/f/aliases", `{"Name":"dev","FunctionVersion":"$LATEST"}`)
 	h.ok("PUT", "/2019-09-30/functions/f/provisioned-concurrency?Qualifier=1", `{"ProvisionedConcurrentExecutions":2}`)
 	h.ok("PUT", "/2019-09-30/functions/g/provisioned-concurrency?Qualifier=prod", `{"ProvisionedConcurrentExecutions":3}`)
 	h.ok("PUT", "/2017-10-31/functions/r/concurrency", `{"ReservedConcurrentExecutions":4}`)
@@ -118,6 +119,7 @@ func TestProvisionedConcurrencyRefusals(t *testing.T) {
 	h.refuses([]refusal{
 		{"no config", "GET", "/2019-09-30/functions/r/provisioned-concurrency?Qualifier=1", "", 404, "ProvisionedConcurrencyConfigNotFoundException", user("No Provisioned Concurrency Config found for this function")},
 		put("$LATEST", "f", "$LATEST", 1, 400, invalidCode, user("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")),
+		put("alias of $LATEST", "f", "dev", 1, 400, invalidCode, user("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")),
 		{"get of $LATEST", "GET", "/2019-09-30/functions/f/provisioned-concurrency?Qualifier=$LATEST", "", 400, invalidCode, user("The function resource provided must be an alias or a published version.")},
 		{"delete of $LATEST", "DELETE", "/2019-09-30/functions/f/provisioned-concurrency?Qualifier=$LATEST", "", 400, invalidCode, user("The function resource provided must be an alias or a published version.")},
 		put("zero", "f", "1", 0, 400, "ValidationException", plain("1 validation error detected: Value '0' at 'provisionedConcurrentExecutions' failed to satisfy constraint: Member must have value greater than or equal to 1")),

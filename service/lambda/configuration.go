@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -80,12 +81,19 @@ func checkEnvironment(variables map[string]string) error {
 		slices.Sort(used)
 		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", strings.Join(used, ", "))
 	}
-	text, err := json.Marshal(variables)
-	if err != nil {
+	for name, value := range variables {
+		if strings.Contains(value, "\x00") { // no process can have it
+			return invalid("Lambda was unable to configure your environment variables because the value of %s contains a null character.", name)
+		}
+	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // what is measured has & as it was given
+	if err := e.Encode(variables); err != nil {
 		return err
 	}
-	if len(variables) > 0 && len(text) > lambda.MaxEnvironment {
-		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %s", text)
+	if measured := bytes.TrimSuffix(text.Bytes(), []byte("\n")); len(variables) > 0 && len(measured) > lambda.MaxEnvironment {
+		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %s", measured)
 	}
 	return nil
 }

@@ -45,6 +45,13 @@ func (s *Service) CreateFunction(c *wire.Call, in *api.CreateFunctionRequest) (*
 		if _, ok := store.Functions.Get(tx, t.scope, t.name); ok {
 			return conflict("Function already exist: %s", t.name)
 		}
+		more := v.Code.Size
+		if in.Publish.V {
+			more *= 2 // $LATEST and the version
+		}
+		if err := checkStorage(tx, t.scope, more); err != nil {
+			return err
+		}
 		f := lambda.Function{Name: t.name, CreatedAt: now, Tags: in.Tags}
 		store.Versions.Put(tx, t.scope, store.QualifiedName(t.name, lambda.Latest), &v)
 		if in.Publish.V {

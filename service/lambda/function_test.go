@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/store"
 )
 
 // TestCreateFunction compares the answer with the one recorded on AWS.
@@ -103,6 +106,9 @@ func TestCreateFunctionRefusals(t *testing.T) {
 		create("not a zip", changed(zipText("g"), "AAAA"), 400, parameter, user("Could not unzip uploaded file. Please check your file, then try to upload again.")),
 		create("no role", changed(`"Role":"arn:aws:iam::111111111111:role/r",`, ""), 400, "ValidationException", plain("1 validation error detected: Value null at 'role' failed to satisfy constraint: Member must not be null")),
 		create("too long a timeout", more(`,"Timeout":901`), 400, "ValidationException", plain("1 validation error detected: Value '901' at 'timeout' failed to satisfy constraint: Member must have value less than or equal to 900")),
+		create("too large a /tmp", more(`,"EphemeralStorage":{"Size":10241}`), 400, "ValidationException", plain("1 validation error detected: Value '10241' at 'ephemeralStorage.size' failed to satisfy constraint: Member must have value less than or equal to 10240")),
+		create("null character in a variable", more(`,"Environment":{"Variables":{"KEY":"x\u0000OTHER=y"}}`), 400, parameter, user("Lambda was unable to configure your environment variables because the value of KEY contains a null character.")),
+		create("too large an environment, with an ampersand", more(`,"Environment":{"Variables":{"KEY":"<&>`+big+`"}}`), 400, parameter, user(`Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: {"KEY":"<&>`+big+`"}`)),
 		create("reserved variable", more(`,"Environment":{"Variables":{"AWS_REGION":"x","LAMBDA_TASK_ROOT":"y","MINE":"z"}}`), 400, parameter, user("Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: AWS_REGION, LAMBDA_TASK_ROOT")),
 		create("too large an environment", more(`,"Environment":{"Variables":{"KEY":"`+big+`"}}`), 400, parameter, user(`Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: {"KEY":"`+big+`"}`)),
 		create("code in S3", changed(`"ZipFile":"`+zipText("g")+`"`, `"S3Bucket":"bucket","S3Key":"k"`), 400, parameter, user("weir does not fetch code from S3 yet; send it with the request, as ZipFile.")),
@@ -115,6 +121,53 @@ func TestCreateFunctionRefusals(t *testing.T) {
 	if r := h.do("GET", "/2015-03-31/functions/g", ""); r.status != 404 {
 		t.Errorf("a refused create made a function: %+v", r)
 	}
+}
+
+// TestEnvironmentOf4KB holds an environment of 4,096 bytes, whatever characters are in it.
+func TestEnvironmentOf4KB(t *testing.T) {
+	h := newHarness(t)
+	value := strings.Repeat("&", 4096-len(`{"KEY":""}`))
+	h.create("f", `,"Environment":{"Variables":{"KEY":"`+value+`"}}`)
+	got := h.ok("GET", "/2015-03-31/functions/f/configuration", "")["Environment"].(map[string]any)["Variables"].(map[string]any)["KEY"]
+	if got != value {
+		t.Errorf("got back %v", got)
+	}
+}
+
+// TestCodeStorage fills the code storage of the account: nothing that adds code is accepted, what
+// adds none is.
+func TestCodeStorage(t *testing.T) {
+	h := newHarness(t)
+	h.create("f", "")
+	size := int64(h.ok("GET", "/2015-03-31/functions/f/configuration", "")["CodeSize"].(float64))
+	const functions = "/2015-03-31/functions"
+	hoard := lambda.Version{Function: "hoard", Number: lambda.Latest, State: lambda.Active, Code: lambda.Code{Size: lambda.MaxTotalCode - 2*size}}
+	err := h.store.Catalog().Update(t.Context(), func(tx *store.Tx) error {
+		store.Versions.Put(tx, lambda.Scope{Account: "111111111111", Region: "us-east-1"}, store.QualifiedName("hoard", lambda.Latest), &hoard)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := user("Code storage limit exceeded.")
+	longer := `{"ZipFile":"` + zipText("longer than before, and more than fits") + `"}`
+	h.publish("f") // fills it to the last byte
+	used := h.ok("GET", "/2016-08-19/account-settings", "")["AccountUsage"].(map[string]any)["TotalCodeSize"]
+	if used != float64(lambda.MaxTotalCode) {
+		t.Fatalf("%v bytes are used", used)
+	}
+	h.ok("PUT", functions+"/f/configuration", `{"Timeout":9}`)
+	h.settled("f")
+	h.ok("PUT", functions+"/f/code", `{"ZipFile":"`+zipText("f")+`"}`)
+	h.settled("f")
+	h.refuses([]refusal{
+		{"create", "POST", functions, createBody("g", ""), 400, "CodeStorageExceededException", full},
+		{"publish", "POST", functions + "/f/versions", "{}", 400, "CodeStorageExceededException", full},
+		{"larger code", "PUT", functions + "/f/code", longer, 400, "CodeStorageExceededException", full},
+		{"code and publication", "PUT", functions + "/f/code", `{"Publish":true,"ZipFile":"` + zipText("f") + `"}`, 400, "CodeStorageExceededException", full},
+	})
+	h.ok("DELETE", functions+"/f?Qualifier=1", "")
+	h.publish("f")
 }
 
 // TestFunctionNames calls a function by every form of its name.
@@ -131,6 +184,7 @@ func TestFunctionNames(t *testing.T) {
 	}
 	h.refuses([]refusal{
 		{"other region", "GET", "/2015-03-31/functions/arn:aws:lambda:us-west-2:111111111111:function:f", "", 404, "ResourceNotFoundException", userCapital("Functions from 'us-west-2' are not reachable in this region ('us-east-1')")},
+		{"qualifier missing", "GET", "/2015-03-31/functions/f:", "", 400, "ValidationException", plain(`1 validation error detected: Value 'f:' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?`)},
 		{"two qualifiers", "GET", "/2015-03-31/functions/f:1?Qualifier=2", "", 400, "InvalidParameterValueException", user("The derived qualifier from the function name does not match the specified qualifier.")},
 		{"missing", "GET", "/2015-03-31/functions/nope", "", 404, "ResourceNotFoundException", userCapital("Function not found: " + functionARN + "nope")},
 		{"missing $LATEST", "GET", "/2015-03-31/functions/nope?Qualifier=$LATEST", "", 404, "ResourceNotFoundException", userCapital("Function not found: " + functionARN + "nope:$LATEST")},

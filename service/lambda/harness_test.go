@@ -26,7 +26,8 @@ import (
 // A harness is the service behind the wire layer, with environments that echo.
 type harness struct {
 	*testing.T
-	url string
+	url   string
+	store *store.Store
 }
 
 // queueARN names the only queue there is.
@@ -59,7 +60,7 @@ func newHarness(t *testing.T) *harness {
 	}).Register(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	return &harness{t, server.URL}
+	return &harness{t, server.URL, s}
 }
 
 // An echo is an environment that answers with the event. The event "fail" makes it fail.

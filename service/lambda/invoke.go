@@ -196,7 +196,8 @@ func parserDetail(body []byte) string {
 	var v any
 	var syntax *json.SyntaxError
 	at := len(body)
-	if errors.As(json.Unmarshal(body, &v), &syntax) && int(syntax.Offset) <= len(body) {
+	ended := !errors.As(json.Unmarshal(body, &v), &syntax) || syntax.Error() == "unexpected end of JSON input"
+	if !ended && int(syntax.Offset) <= len(body) {
 		at = max(int(syntax.Offset)-1, 0)
 	}
 	for i := 0; i < len(body); {

@@ -78,9 +78,12 @@ func (s *Service) PutProvisionedConcurrencyConfig(c *wire.Call, in *api.PutProvi
 }
 
 // checkProvisionedTwice refuses to provision a version both by its number and by an alias, or
-// by two aliases.
+// by two aliases, and $LATEST by an alias.
 func checkProvisionedTwice(r store.Reader, t target) error {
 	if a, ok := t.alias(r); ok {
+		if a.Version == lambda.Latest {
+			return invalid(putOnLatest)
+		}
 		for _, version := range []string{a.Version, a.Additional} {
 			if _, ok := store.Provisioned.Get(r, t.scope, store.QualifiedName(t.name, version)); version != "" && ok {
 				return conflict("Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version")
@@ -109,11 +112,14 @@ func provisionedAlias(r store.Reader, t target, version, except string) bool {
 	return found
 }
 
-// checkProvisionedMove refuses to point a provisioned alias to a version that is provisioned
-// otherwise.
+// checkProvisionedMove refuses to point a provisioned alias to $LATEST, or to a version that is
+// provisioned otherwise.
 func checkProvisionedMove(r store.Reader, t target, old, a *lambda.Alias) error {
 	if _, ok := store.Provisioned.Get(r, t.scope, store.QualifiedName(t.name, a.Name)); !ok {
 		return nil
+	}
+	if a.Version == lambda.Latest && old.Version != lambda.Latest { // a configuration of before the check may stay
+		return invalid(putOnLatest)
 	}
 	for _, version := range []string{a.Version, a.Additional} {
 		if version == "" || version == old.Version || version == old.Additional {

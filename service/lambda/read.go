@@ -111,11 +111,10 @@ func (s *Service) GetFunctionCodeSigningConfig(c *wire.Call, in *api.GetFunction
 // GetAccountSettings answers the account's limits and what is used of them.
 func (s *Service) GetAccountSettings(c *wire.Call, _ *api.GetAccountSettingsRequest) (*api.GetAccountSettingsResponse, error) {
 	snapshot := s.snapshot()
-	var size, functions int64
+	var functions int64
 	limit := store.ConcurrencyLimit(snapshot, c.Scope, s.opt.Limit)
 	unreserved := limit
 	store.Versions.Scan(snapshot, c.Scope, "", func(_ string, v *lambda.Version) bool {
-		size += v.Code.Size
 		if v.Number == lambda.Latest {
 			functions++
 		}
@@ -133,6 +132,6 @@ func (s *Service) GetAccountSettings(c *wire.Call, _ *api.GetAccountSettingsRequ
 			ConcurrentExecutions:           wire.Some(int32(limit)),
 			UnreservedConcurrentExecutions: wire.Some(int32(unreserved)),
 		},
-		AccountUsage: &api.AccountUsage{TotalCodeSize: wire.Some(size), FunctionCount: wire.Some(functions)},
+		AccountUsage: &api.AccountUsage{TotalCodeSize: wire.Some(codeSize(snapshot, c.Scope)), FunctionCount: wire.Some(functions)},
 	}, nil
 }

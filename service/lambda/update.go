@@ -85,6 +85,13 @@ func (s *Service) change(t target, revision wire.Opt[string], dryRun, publish bo
 		if err != nil {
 			return err
 		}
+		more := v.Code.Size - old.Code.Size
+		if publish {
+			more += v.Code.Size
+		}
+		if err := checkStorage(tx, t.scope, more); err != nil {
+			return err
+		}
 		v.RevisionID, v.LastModified = newRevision(), time.Now()
 		answer = v
 		if dryRun {

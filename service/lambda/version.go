@@ -43,6 +43,9 @@ func (s *Service) PublishVersion(c *wire.Call, in *api.PublishVersionRequest) (*
 			answer = *last
 			return nil
 		}
+		if err := checkStorage(tx, t.scope, latest.Code.Size); err != nil {
+			return err
+		}
 		next := *f
 		answer = publication(&next, latest, in.Description.Or(latest.Description))
 		store.Functions.Put(tx, t.scope, t.name, &next)

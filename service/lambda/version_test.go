@@ -114,6 +114,8 @@ func TestAliasMovesProvisioned(t *testing.T) {
 	if r := h.do("GET", path+"2", ""); r.status != 404 {
 		t.Errorf("the configuration belongs to the alias, not to version 2: %+v", r)
 	}
+	h.refuses([]refusal{{"onto $LATEST", "PUT", "/2015-03-31/functions/f/aliases/prod", `{"FunctionVersion":"$LATEST"}`, 400, "InvalidParameterValueException",
+		user("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")}})
 	h.ok("PUT", path+"1", `{"ProvisionedConcurrentExecutions":1}`)
 	h.refuses([]refusal{{"onto a provisioned version", "PUT", "/2015-03-31/functions/f/aliases/prod", `{"FunctionVersion":"1"}`, 409, "ResourceConflictException",
 		user("Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version")}})
