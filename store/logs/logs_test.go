@@ -293,7 +293,7 @@ func TestDiskLimit(t *testing.T) {
 	check(t, err)
 	s.sweep(time.Now())
 	files, total := s.files()
-	if total > 20<<20 || total < 2<<20 {
+	if total > 20<<20 || total == 0 { // how full the last file is depends on when the others were
 		t.Errorf("%d files, %d bytes", len(files), total)
 	}
 	page, err := s.Read(testGroup, Query{To: 1 << 50, Limit: 1, MaxBytes: 1 << 20, Backward: true})
