@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"sync"
 
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/store"
@@ -37,11 +38,33 @@ func codeSize(r store.Reader, scope lambda.Scope) int64 {
 	return size
 }
 
-// checkStorage refuses to store more bytes of code than an account and region may have.
-func checkStorage(r store.Reader, scope lambda.Scope, more int64) error {
-	if more > 0 && codeSize(r, scope)+more > lambda.MaxTotalCode {
+// storage knows how many bytes of code an account and region has at most: what is removed does
+// not count until somebody needs the room. So not every update adds up all versions.
+type storage struct {
+	mu struct {
+		sync.Mutex
+		most map[lambda.Scope]int64
+	}
+}
+
+// add refuses to store more bytes of code than an account and region may have.
+func (s *storage) add(r store.Reader, scope lambda.Scope, more int64) error {
+	if more <= 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most, known := s.mu.most[scope]
+	if !known || most+more > lambda.MaxTotalCode {
+		most = codeSize(r, scope)
+	}
+	if most+more > lambda.MaxTotalCode {
 		return userError("CodeStorageExceededException", "Code storage limit exceeded.")
 	}
+	if s.mu.most == nil {
+		s.mu.most = make(map[lambda.Scope]int64)
+	}
+	s.mu.most[scope] = most + more
 	return nil
 }
 

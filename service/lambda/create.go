@@ -49,7 +49,7 @@ func (s *Service) CreateFunction(c *wire.Call, in *api.CreateFunctionRequest) (*
 		if in.Publish.V {
 			more *= 2 // $LATEST and the version
 		}
-		if err := checkStorage(tx, t.scope, more); err != nil {
+		if err := s.storage.add(tx, t.scope, more); err != nil {
 			return err
 		}
 		f := lambda.Function{Name: t.name, CreatedAt: now, Tags: in.Tags}

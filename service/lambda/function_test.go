@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -138,17 +139,21 @@ func TestEnvironmentOf4KB(t *testing.T) {
 // adds none is.
 func TestCodeStorage(t *testing.T) {
 	h := newHarness(t)
-	h.create("f", "")
-	size := int64(h.ok("GET", "/2015-03-31/functions/f/configuration", "")["CodeSize"].(float64))
+	code, err := base64.StdEncoding.DecodeString(zipText("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(len(code))
 	const functions = "/2015-03-31/functions"
 	hoard := lambda.Version{Function: "hoard", Number: lambda.Latest, State: lambda.Active, Code: lambda.Code{Size: lambda.MaxTotalCode - 2*size}}
-	err := h.store.Catalog().Update(t.Context(), func(tx *store.Tx) error {
+	err = h.store.Catalog().Update(t.Context(), func(tx *store.Tx) error {
 		store.Versions.Put(tx, lambda.Scope{Account: "111111111111", Region: "us-east-1"}, store.QualifiedName("hoard", lambda.Latest), &hoard)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.create("f", "")
 	full := user("Code storage limit exceeded.")
 	longer := `{"ZipFile":"` + zipText("longer than before, and more than fits") + `"}`
 	h.publish("f") // fills it to the last byte

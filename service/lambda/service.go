@@ -41,7 +41,8 @@ type Options struct {
 // A Service implements the operations of Lambda.
 type Service struct {
 	api.Unimplemented
-	opt Options
+	opt     Options
+	storage storage
 }
 
 // New returns the service.

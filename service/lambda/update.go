@@ -89,7 +89,7 @@ func (s *Service) change(t target, revision wire.Opt[string], dryRun, publish bo
 		if publish {
 			more += v.Code.Size
 		}
-		if err := checkStorage(tx, t.scope, more); err != nil {
+		if err := s.storage.add(tx, t.scope, more); err != nil {
 			return err
 		}
 		v.RevisionID, v.LastModified = newRevision(), time.Now()

@@ -43,7 +43,7 @@ func (s *Service) PublishVersion(c *wire.Call, in *api.PublishVersionRequest) (*
 			answer = *last
 			return nil
 		}
-		if err := checkStorage(tx, t.scope, latest.Code.Size); err != nil {
+		if err := s.storage.add(tx, t.scope, latest.Code.Size); err != nil {
 			return err
 		}
 		next := *f
