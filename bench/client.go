@@ -31,28 +31,21 @@ const answerLimit = 30 * time.Second
 // wireRequest returns a POST as it is on the wire, signed if asked for. It is made once and
 // sent often: the server checks each as if it were new.
 func wireRequest(addr, path string, body []byte, signed bool) ([]byte, error) {
+	return wireRequestWith(http.Header{"Content-Type": {"application/json"}}, addr, path, body, signed)
+}
+
+// wireRequestWith is wireRequest with fields of its own.
+func wireRequestWith(header http.Header, addr, path string, body []byte, signed bool) ([]byte, error) {
 	req, err := http.NewRequest("POST", "http://"+addr+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header = header.Clone()
 	if signed {
 		if err := sign(req, body); err != nil {
 			return nil, err
 		}
 	}
-	var b bytes.Buffer
-	err = req.Write(&b)
-	return b.Bytes(), err
-}
-
-// wireRequestWith returns a POST with fields of its own.
-func wireRequestWith(header http.Header, addr, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequest("POST", "http://"+addr+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header = header
 	var b bytes.Buffer
 	err = req.Write(&b)
 	return b.Bytes(), err

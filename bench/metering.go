@@ -101,7 +101,7 @@ func (b *bench) wireIngest() (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		request, err := wireRequestWith(header, s.addr, "/", body)
+		request, err := wireRequestWith(header, s.addr, "/", body, false)
 		if err != nil {
 			return 0, err
 		}

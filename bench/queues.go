@@ -86,7 +86,7 @@ func (s *server) sqsRequest(operation string, in any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wireRequestWith(http.Header{"X-Amz-Target": {"AmazonSQS." + operation}, "Content-Type": {"application/x-amz-json-1.0"}}, s.addr, "/", body)
+	return wireRequestWith(http.Header{"X-Amz-Target": {"AmazonSQS." + operation}, "Content-Type": {"application/x-amz-json-1.0"}}, s.addr, "/", body, false)
 }
 
 // A batch is what ReceiveMessage answers.

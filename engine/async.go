@@ -144,17 +144,6 @@ func deadLetter(s *store.Snapshot, q store.EventQueue) string {
 	return ""
 }
 
-// versionOf is the version that a qualifier means: of an alias, the one without a weight.
-func versionOf(s *store.Snapshot, scope lambda.Scope, function, qualifier string) (*lambda.Version, bool) {
-	if qualifier == "" {
-		qualifier = lambda.Latest
-	}
-	if a, ok := store.Aliases.Get(s, scope, store.QualifiedName(function, qualifier)); ok {
-		qualifier = a.Version
-	}
-	return store.Versions.Get(s, scope, store.QualifiedName(function, qualifier))
-}
-
 // feed tells the machine that something about a function changed.
 func (a *async) feed(s *store.Snapshot, scope lambda.Scope, function string) {
 	a.mu.Lock()

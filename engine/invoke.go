@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -301,18 +302,19 @@ func (p *pool) knows(inv *lambda.Invocation) bool {
 	return ok
 }
 
+// versionOf is the version that a qualifier means: of an alias, the one without a weight.
+func versionOf(s *store.Snapshot, scope lambda.Scope, function, qualifier string) (*lambda.Version, bool) {
+	qualifier = cmp.Or(qualifier, lambda.Latest)
+	if a, ok := store.Aliases.Get(s, scope, store.QualifiedName(function, qualifier)); ok {
+		qualifier = a.Version
+	}
+	return store.Versions.Get(s, scope, store.QualifiedName(function, qualifier))
+}
+
 // missing says why an invocation has no target: there is none, or it cannot be invoked yet. If
 // the machine was about to hear of it, missing waits until it did and returns nil.
 func (p *pool) missing(inv *lambda.Invocation) error {
-	qualifier := inv.Qualifier
-	if qualifier == "" {
-		qualifier = lambda.Latest
-	}
-	snapshot := p.engine.opt.Store.Catalog().Snapshot()
-	if a, ok := store.Aliases.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier)); ok {
-		qualifier = a.Version
-	}
-	v, ok := store.Versions.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier))
+	v, ok := versionOf(p.engine.opt.Store.Catalog().Snapshot(), inv.Scope, inv.Function, inv.Qualifier)
 	if ok && v.State != lambda.Active {
 		return lambda.Errorf(lambda.CodeResourceConflict,
 			"The operation cannot be performed at this time. The function is currently in the following state: %s", v.State).With("Type", "User")
@@ -322,8 +324,6 @@ func (p *pool) missing(inv *lambda.Invocation) error {
 			return nil
 		}
 	}
-	if inv.Qualifier != "" {
-		qualifier = inv.Qualifier
-	}
+	qualifier := cmp.Or(inv.Qualifier, lambda.Latest)
 	return lambda.Errorf(lambda.CodeResourceNotFound, "Function not found: %s", inv.Scope.FunctionARN(inv.Function, qualifier)).With("Type", "User")
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/lambda"
-	"github.com/weir-run/weir/store"
 )
 
 // NewTrace returns the trace header of an invocation whose caller gave none: a new trace that is
@@ -105,15 +104,7 @@ func (p *pool) decide(inv *lambda.Invocation) {
 
 // active reports whether the version that an invocation names traces actively.
 func (p *pool) active(inv *lambda.Invocation) bool {
-	qualifier := inv.Qualifier
-	if qualifier == "" {
-		qualifier = lambda.Latest
-	}
-	snapshot := p.engine.opt.Store.Catalog().Snapshot()
-	if a, ok := store.Aliases.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier)); ok {
-		qualifier = a.Version
-	}
-	v, ok := store.Versions.Get(snapshot, inv.Scope, store.QualifiedName(inv.Function, qualifier))
+	v, ok := versionOf(p.engine.opt.Store.Catalog().Snapshot(), inv.Scope, inv.Function, inv.Qualifier)
 	return ok && v.TracesActive
 }
 

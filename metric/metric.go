@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/weir-run/weir/lambda"
 )
@@ -32,6 +33,12 @@ type Metric struct {
 	Namespace  string
 	Name       string
 	Dimensions []Dimension
+}
+
+// Nameable reports whether a request to CloudWatch can name a metric by a text of at most so many
+// bytes: what it cannot name would be counted, and never read.
+func Nameable(text string, most int) bool {
+	return text != "" && len(text) <= most && strings.IndexFunc(text, unicode.IsControl) < 0
 }
 
 // Sorted returns the metric with its dimensions in order.

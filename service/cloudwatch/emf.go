@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/weir-run/weir/lambda"
 	"github.com/weir-run/weir/metric"
@@ -96,11 +94,11 @@ func EMF(line []byte, now time.Time) ([]Datapoint, error) {
 		if len(d.Dimensions) == 0 {
 			d.Dimensions = [][]string{nil}
 		}
-		if !nameable(d.Namespace, maxEMFName) {
+		if !metric.Nameable(d.Namespace, maxEMFName) {
 			return nil, fmt.Errorf("the namespace %.32q of the embedded metrics is too long or has control characters", d.Namespace)
 		}
 		for _, m := range d.Metrics {
-			if !nameable(m.Name, maxEMFName) {
+			if !metric.Nameable(m.Name, maxEMFName) {
 				return nil, fmt.Errorf("the embedded metric %.32q has no name that is short enough and without control characters", m.Name)
 			}
 			values, err := emfValues(members[m.Name])
@@ -164,15 +162,10 @@ func emfDimensions(names []string, members map[string]json.RawMessage) ([]metric
 		if json.Unmarshal(members[name], &value) != nil || value == "" {
 			return nil, fmt.Errorf("the dimension %s of the embedded metrics has no text", name)
 		}
-		if !nameable(name, maxEMFName) || !nameable(value, maxEMFValue) {
+		if !metric.Nameable(name, maxEMFName) || !metric.Nameable(value, maxEMFValue) {
 			return nil, fmt.Errorf("the dimension %.32q of the embedded metrics is too long or has control characters", name)
 		}
 		all = append(all, metric.Dimension{Name: name, Value: value})
 	}
 	return all, nil
-}
-
-// nameable reports whether a request could name it too: what it could not would never be read.
-func nameable(name string, most int) bool {
-	return name != "" && len(name) <= most && strings.IndexFunc(name, unicode.IsControl) < 0
 }

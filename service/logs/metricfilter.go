@@ -7,11 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	api "github.com/weir-run/weir/aws/logs"
 	"github.com/weir-run/weir/aws/wire"
 	"github.com/weir-run/weir/lambda"
+	"github.com/weir-run/weir/metric"
 )
 
 // A metricFilter makes a datapoint of every event of a group that matches.
@@ -89,7 +89,7 @@ func checkTransformation(p *pattern, t *api.MetricTransformation) error {
 		return invalid("Invalid metric transformation: dimensions need a JSON or a space-delimited filter pattern.")
 	}
 	for _, name := range append(slices.Collect(maps.Keys(t.Dimensions)), t.MetricName.V, t.MetricNamespace.V) {
-		if !nameable(name) {
+		if !metric.Nameable(name, maxDimensionValue) {
 			return invalid("Invalid metric transformation: the name %.32q is empty, too long or has control characters.", name)
 		}
 	}
@@ -211,16 +211,10 @@ func (x *metricFilter) datapoint(p *pattern, message []byte) (Datapoint, bool) {
 	}
 	for name, selector := range x.Dimensions {
 		value, ok := p.value(message, selector)
-		if !ok || !nameable(value) {
+		if !ok || !metric.Nameable(value, maxDimensionValue) {
 			return Datapoint{}, false
 		}
 		d.Dimensions[name] = value
 	}
 	return d, true
-}
-
-// nameable reports whether a request to CloudWatch could name a metric by a text: what it could
-// not name would be counted, and never read.
-func nameable(value string) bool {
-	return value != "" && len(value) <= maxDimensionValue && strings.IndexFunc(value, unicode.IsControl) < 0
 }

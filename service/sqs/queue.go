@@ -218,28 +218,16 @@ func newPage(max wire.Opt[int32], token wire.Opt[string]) (*wire.Page, error) {
 	return p, nil
 }
 
-// ListQueues answers the URLs of queues. As on AWS there is a next page only for those who
-// ask for pages.
+// ListQueues answers the URLs of queues.
 func (s *Service) ListQueues(c *wire.Call, in *api.ListQueuesRequest) (*api.ListQueuesResult, error) {
 	if err := checkKnown(c); err != nil {
 		return nil, err
 	}
-	p, err := newPage(in.MaxResults, in.NextToken)
+	urls, next, err := s.list(c, in.QueueNamePrefix.V, in.MaxResults, in.NextToken, func(*store.Queue) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	out := &api.ListQueuesResult{}
-	s.opt.Queues.List(c.Scope, in.QueueNamePrefix.V, p.After, func(q *store.Queue) bool {
-		if !p.Take(q.Name) {
-			return false
-		}
-		out.QueueUrls = append(out.QueueUrls, queueURL(c, q))
-		return true
-	})
-	if in.MaxResults.OK {
-		out.NextToken = p.Token()
-	}
-	return out, nil
+	return &api.ListQueuesResult{QueueUrls: urls, NextToken: next}, nil
 }
 
 // ListDeadLetterSourceQueues answers the URLs of the queues that a queue is the dead-letter
@@ -249,25 +237,35 @@ func (s *Service) ListDeadLetterSourceQueues(c *wire.Call, in *api.ListDeadLette
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPage(in.MaxResults, in.NextToken)
+	urls, next, err := s.list(c, "", in.MaxResults, in.NextToken, func(q *store.Queue) bool { return q.Config().DeadLetter == dead.Name })
 	if err != nil {
 		return nil, err
 	}
-	out := &api.ListDeadLetterSourceQueuesResult{QueueUrls: []string{}}
-	s.opt.Queues.List(c.Scope, "", p.After, func(q *store.Queue) bool {
-		if q.Config().DeadLetter != dead.Name {
+	// It is there even if it is empty, unlike that of ListQueues.
+	return &api.ListDeadLetterSourceQueuesResult{QueueUrls: append([]string{}, urls...), NextToken: next}, nil
+}
+
+// list returns a page of the URLs of the queues that are wanted. As on AWS there is a next page
+// only for those who ask for pages.
+func (s *Service) list(c *wire.Call, prefix string, most wire.Opt[int32], token wire.Opt[string], wanted func(*store.Queue) bool) (urls []string, next wire.Opt[string], err error) {
+	p, err := newPage(most, token)
+	if err != nil {
+		return nil, next, err
+	}
+	s.opt.Queues.List(c.Scope, prefix, p.After, func(q *store.Queue) bool {
+		if !wanted(q) {
 			return true
 		}
 		if !p.Take(q.Name) {
 			return false
 		}
-		out.QueueUrls = append(out.QueueUrls, queueURL(c, q))
+		urls = append(urls, queueURL(c, q))
 		return true
 	})
-	if in.MaxResults.OK {
-		out.NextToken = p.Token()
+	if most.OK {
+		next = p.Token()
 	}
-	return out, nil
+	return urls, next, nil
 }
 
 const maxTags = 50 // of a queue
