@@ -85,8 +85,12 @@ func (s *Server) accept(l net.Listener) error {
 func (s *Server) serve(nc net.Conn) {
 	c := newConn(s, nc)
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() { // Shutdown would not see it any more
+		nc.Close()
+		return
+	}
 	s.mu.conns[c] = struct{}{}
-	s.mu.Unlock()
 	go c.run()
 }
 
